@@ -1,0 +1,134 @@
+// The build graph: immutable, plain data. Planned purely from a Buildfile, options and the configs of its bases.
+import type { Platform, RunConfig } from '#store';
+import type { Span } from '../base/index.js';
+
+/** Index into `BuildGraph.vertices`, which are in topological order: parents before children. */
+export type VertexId = number;
+
+interface VertexCommon {
+  readonly id: VertexId;
+  /** As the progress shows it: '[build 2/5] RUN make'. */
+  readonly name: string;
+  /** The instruction, for errors. */
+  readonly at: Span;
+  readonly platform: Platform;
+}
+
+/** The layers of a base image; no layers for scratch. */
+export interface BaseVertex extends VertexCommon {
+  readonly kind: 'base';
+  /** Key into the bases given to planBuild; null for scratch. */
+  readonly base: string | null;
+}
+
+export type RunMount =
+  | {
+      readonly kind: 'bind';
+      readonly from: FileSource;
+      readonly source: string;
+      readonly target: string;
+      readonly at: Span;
+    }
+  | {
+      readonly kind: 'cache';
+      readonly id: string;
+      readonly target: string;
+      readonly readonly: boolean;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly at: Span;
+    }
+  | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes: number | null; readonly at: Span }
+  /** `target` null: only as environment variable `env`. */
+  | {
+      readonly kind: 'secret';
+      readonly id: string;
+      readonly target: string | null;
+      readonly env: string | null;
+      readonly required: boolean;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly at: Span;
+    };
+
+export interface RunVertex extends VertexCommon {
+  readonly kind: 'run';
+  readonly parent: VertexId;
+  /** Final argv, the shell included. */
+  readonly args: readonly string[];
+  /** Body of a heredoc script with its own `#!`, to be executed as a file; args are then its arguments ([] normally). */
+  readonly script: string | null;
+  /** In order; later ones win. ARG values that reach the step included. */
+  readonly env: readonly (readonly [name: string, value: string])[];
+  /** Values that reach the step but not the cache key: predefined proxy arguments. */
+  readonly hiddenEnv: readonly (readonly [name: string, value: string])[];
+  readonly cwd: string;
+  /** As in USER: '', 'name', '1000', 'name:group'; '' is root. */
+  readonly user: string;
+  readonly mounts: readonly RunMount[];
+  readonly network: 'default' | 'host' | 'none';
+}
+
+/** Where files come from: the main context or a named one (a directory), another vertex's result, a base image, or bytes in the Buildfile. */
+export type FileSource =
+  | { readonly kind: 'context'; readonly name: string | null }
+  | { readonly kind: 'vertex'; readonly vertex: VertexId };
+
+export interface CopyVertex extends VertexCommon {
+  readonly kind: 'copy';
+  readonly instruction: 'COPY' | 'ADD';
+  readonly parent: VertexId;
+  readonly from: FileSource;
+  /** Expanded patterns with the place of each. */
+  readonly sources: readonly { readonly pattern: string; readonly at: Span }[];
+  /** Heredoc files. */
+  readonly inline: readonly { readonly name: string; readonly content: string }[];
+  /** Absolute in the image, WORKDIR applied; a trailing '/' is kept and means a directory. */
+  readonly dest: string;
+  readonly chown: string | null;
+  /** Octal or symbolic, expanded. */
+  readonly chmod: string | null;
+  readonly exclude: readonly string[];
+  readonly parents: boolean;
+  readonly link: boolean;
+}
+
+/** WORKDIR: makes `path` (absolute) and its missing parents, owned by `user`. */
+export interface MkdirVertex extends VertexCommon {
+  readonly kind: 'mkdir';
+  readonly parent: VertexId;
+  readonly path: string;
+  readonly user: string;
+}
+
+export type Vertex = BaseVertex | RunVertex | CopyVertex | MkdirVertex;
+
+/** One line of the image's history; `vertex` null for instructions that never make a layer. */
+export interface PlannedHistory {
+  readonly createdBy: string;
+  readonly comment: string;
+  readonly vertex: VertexId | null;
+}
+
+export interface BuildGraph {
+  readonly vertices: readonly Vertex[];
+  /** Whose layers the image has. */
+  readonly result: VertexId;
+  readonly platform: Platform;
+  /** Final run config: base's, changed by the target stage's instructions. */
+  readonly config: RunConfig;
+  readonly author: string | undefined;
+  /** Key of the base that the result's chain starts from, for its history; null for scratch. */
+  readonly base: string | null;
+  /** History of the target stage's chain from its base on, stages it is FROM included. */
+  readonly history: readonly PlannedHistory[];
+  /** `--build-arg`s nobody declared, and other things worth a line. */
+  readonly warnings: readonly {
+    readonly code: string;
+    readonly message: string;
+    readonly at: Span | undefined;
+    readonly hint: string | undefined;
+  }[];
+}
