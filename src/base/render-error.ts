@@ -1,5 +1,4 @@
 // An error as people read it: what happened, the Buildfile's lines with a caret, what to do.
-
 import { CodedError } from '#native';
 import { BuildError } from './errors.js';
 import { lineAndColumn, type Span } from './span.js';
@@ -8,7 +7,7 @@ import { lineAndColumn, type Span } from './span.js';
 export function renderError(error: unknown): string {
   if (!(error instanceof CodedError)) {
     const text = error instanceof Error ? error.message : String(error);
-    return `error[INTERNAL]: ${text}\nhelp: this is a bug in tsbuild; run again with --debug for the stack trace`;
+    return `error[INTERNAL]: ${printable(text)}\nhelp: this is a bug in tsbuild; run again with --debug for the stack trace`;
   }
   const lines = [`error[${error.code}]: ${printable(error.message)}`];
   if (error instanceof BuildError && error.at) lines.push(...excerpt(error.at));
@@ -34,9 +33,7 @@ function excerpt(at: Span): string[] {
 
 /** Control characters made visible: what a registry, an image or a file name says must not drive the terminal. */
 function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to replace
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  return text.replace(controls, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
+
+const controls = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;

@@ -1,0 +1,1 @@
+export { assembleConfig } from './assemble.js';

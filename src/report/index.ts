@@ -1,0 +1,2 @@
+export { jsonReport } from './json.js';
+export { plainReport } from './plain.js';

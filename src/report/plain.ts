@@ -1,0 +1,77 @@
+// Events → stable, greppable lines: '#3 [build 2/5] RUN make', its output, '#3 DONE 1.2s' or '#3 CACHED'.
+import type { BuildEvent, EventSink } from '../base/index.js';
+import { lineAndColumn } from '../base/index.js';
+import { LineCutter } from './lines.js';
+
+export function plainReport(write: (text: string) => void): EventSink {
+  const steps = new Map<number, { started: number; out: LineCutter; err: LineCutter; shownProgress: string }>();
+  const print = (vertex: number, text: string): void => write(`#${vertex + 1} ${text}\n`);
+
+  const start = (event: Extract<BuildEvent, { type: 'vertex-start' }>): void => {
+    const started = performance.now();
+    const line = (text: string): void =>
+      print(event.vertex, `${((performance.now() - started) / 1000).toFixed(3)} ${safe(text)}`);
+    steps.set(event.vertex, { started, out: new LineCutter(line), err: new LineCutter(line), shownProgress: '' });
+    print(event.vertex, safe(event.name));
+  };
+  const end = (vertex: number, verdict: string): void => {
+    const step = steps.get(vertex);
+    step?.out.end();
+    step?.err.end();
+    print(vertex, verdict);
+  };
+
+  return (event) => {
+    switch (event.type) {
+      case 'build-start':
+        return;
+      case 'vertex-start':
+        return start(event);
+      case 'log':
+        return steps.get(event.vertex)?.[event.stream === 'stdout' ? 'out' : 'err'].push(event.chunk);
+      case 'progress': {
+        const step = steps.get(event.vertex);
+        const text = progressText(event);
+        if (!step || step.shownProgress === text) return;
+        step.shownProgress = text;
+        return print(event.vertex, text);
+      }
+      case 'vertex-done':
+        return end(event.vertex, event.cached ? 'CACHED' : `DONE ${seconds(event.durationMs)}`);
+      case 'vertex-failed':
+        return end(event.vertex, event.canceled ? 'CANCELED' : `ERROR after ${seconds(event.durationMs)}`);
+      case 'warning':
+        return write(`${warningText(event)}\n`);
+      case 'build-done':
+        return write(
+          `built ${event.digest}${event.tags.length ? ` as ${event.tags.join(', ')}` : ''} in ${seconds(event.durationMs)}\n`,
+        );
+    }
+  };
+}
+
+function warningText(event: Extract<BuildEvent, { type: 'warning' }>): string {
+  const at = event.at && lineAndColumn(event.at.file, event.at.start);
+  const place = event.at && at ? ` (${event.at.file.name}:${at.line})` : '';
+  return `warning[${event.code}]: ${safe(event.message)}${place}${event.hint ? `\nhelp: ${safe(event.hint)}` : ''}`;
+}
+
+function progressText(event: Extract<BuildEvent, { type: 'progress' }>): string {
+  if (event.total === null) return `${safe(event.what)}`;
+  const tenths = event.total === 0 ? 10 : Math.floor((event.done / event.total) * 10);
+  return `${safe(event.what)} ${tenths * 10}%`;
+}
+
+/** Seconds as people read them: '0.04s', '12.3s'. */
+function seconds(ms: number): string {
+  return ms < 1000 ? `${(ms / 1000).toFixed(2)}s` : `${(ms / 1000).toFixed(1)}s`;
+}
+
+/** A step's output keeps its colours and tabs; other control characters don't reach the terminal. */
+function safe(text: string): string {
+  return text.replace(controls, (match) => (colour.test(match) || match === '\t' ? match : ''));
+}
+
+const controls =
+  /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[\u0000-\u001f\u007f-\u009f]/g;
+const colour = /^\u001b\[[0-9;]*m$/;

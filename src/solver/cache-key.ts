@@ -1,0 +1,68 @@
+// What a vertex's result depends on, as one digest. Pure, and the same in a browser: hence @noble/hashes.
+import { sha256 } from '@noble/hashes/sha2.js';
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
+import type { DiffId } from '#store';
+import type { CopyVertex, MkdirVertex, RunVertex } from '../graph/index.js';
+
+/** Raised whenever the meaning of a key changes: no record made under other rules is ever used. */
+const keyVersion = 1;
+
+/**
+ * The key of one vertex: what it does, the tree it does it to, and the content of what it reads.
+ *
+ * @param stack layers of the parent, base first
+ * @param inputs digests of everything else it reads, by name
+ * @returns 64 hex digits
+ */
+export function cacheKey(
+  vertex: RunVertex | CopyVertex | MkdirVertex,
+  stack: readonly DiffId[],
+  inputs: Readonly<Record<string, string>>,
+): string {
+  return digestOf({
+    keyVersion,
+    platform: vertex.platform,
+    stack: stackDigest(stack),
+    does: definition(vertex),
+    inputs,
+  });
+}
+
+/** One digest for a stack of layers. */
+export function stackDigest(stack: readonly DiffId[]): string {
+  return digestOf(stack);
+}
+
+/** What the vertex does, without places in the Buildfile and without values that must not matter. */
+function definition(vertex: RunVertex | CopyVertex | MkdirVertex): unknown {
+  switch (vertex.kind) {
+    case 'run':
+      return {
+        kind: 'run',
+        args: vertex.args,
+        script: vertex.script,
+        env: vertex.env,
+        cwd: vertex.cwd,
+        user: vertex.user,
+        network: vertex.network,
+        mounts: vertex.mounts.map(({ at: _, ...mount }) => mount),
+      };
+    case 'copy':
+      return { kind: 'copy' }; // where its files land, and as whose, is in the digest of its content
+    case 'mkdir':
+      return { kind: 'mkdir', path: vertex.path, user: vertex.user };
+  }
+}
+
+function digestOf(value: unknown): string {
+  return bytesToHex(sha256(utf8ToBytes(canonicalJson(value))));
+}
+
+/** JSON with sorted object keys, so that equal values have equal text. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    member !== null && typeof member === 'object' && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  );
+}

@@ -1,0 +1,162 @@
+// Build graph → results. Order, parallelism and cache; everything that touches the machine comes in as an effect.
+import type { DiffId } from '#store';
+import type { EventSink } from '../base/index.js';
+import type { BaseVertex, BuildGraph, CopyVertex, MkdirVertex, RunVertex, Vertex, VertexId } from '../graph/index.js';
+import { cacheKey } from './cache-key.js';
+import { Semaphore } from './semaphore.js';
+
+/** Digests of what a vertex reads besides its parent, by name ('src/a.ts': digest). */
+export type KeyInputs = Readonly<Record<string, string>>;
+
+/** Result of one vertex: the stack of layers that its tree consists of, base first. */
+export interface Solved {
+  readonly stack: readonly DiffId[];
+  /** The layer that this vertex added; null when it added none. */
+  readonly layer: DiffId | null;
+  readonly createdMs: number;
+}
+
+export type WorkVertex = RunVertex | CopyVertex | MkdirVertex;
+export type SolvedVertices = ReadonlyMap<VertexId, Solved>;
+
+export interface SolverEffects {
+  loadBase(vertex: BaseVertex): Promise<readonly DiffId[]>;
+  /** What the vertex reads; null when finding out costs as much as executing it. */
+  findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
+  lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
+  /** Does the work. Returns the inputs too, for the case that findInputs did not know them. */
+  execute(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed>;
+  recordCache(key: string, record: { diffId: DiffId | null; inputs: KeyInputs; createdMs: number }): void;
+}
+
+export interface Executed {
+  readonly diffId: DiffId | null;
+  readonly layerBytes: number;
+  readonly inputs: KeyInputs;
+}
+
+export interface SolveOptions {
+  readonly useCache: boolean;
+  /** Vertices executed at the same time. */
+  readonly parallelism: number;
+  readonly emit: EventSink;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Solves every vertex of the graph, each once its inputs are there. The first failure stops the others and is thrown
+ * when all have ended; what had finished by then is in the cache.
+ */
+export async function solve(
+  graph: BuildGraph,
+  effects: SolverEffects,
+  options: SolveOptions,
+): Promise<ReadonlyMap<VertexId, Solved>> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const slots = new Semaphore(options.parallelism);
+  const solved = new Map<VertexId, Solved>();
+  const running: Promise<void>[] = [];
+  let failure: unknown;
+
+  for (const vertex of graph.vertices) {
+    const needed = neededBy(vertex).map((id) => running[id]);
+    running.push(
+      Promise.all(needed).then(async () => {
+        if (signal.aborted) return;
+        try {
+          solved.set(vertex.id, await observe(vertex, options.emit, signal, () => settle(vertex)));
+        } catch (error) {
+          failure ??= error;
+          stop.abort();
+        }
+      }),
+    );
+  }
+  const settle = async (vertex: Vertex): Promise<Outcome> => {
+    if (vertex.kind === 'base') {
+      const stack = await effects.loadBase(vertex);
+      return { solved: { stack, layer: null, createdMs: Date.now() }, cached: false, layerBytes: null };
+    }
+    const parent = solved.get(vertex.parent);
+    if (parent === undefined) throw new Error(`vertex ${vertex.id} runs before its parent`);
+    return settleWork(vertex, parent.stack, solved, effects, options.useCache, slots, signal);
+  };
+  await Promise.all(running);
+  if (failure !== undefined) throw failure;
+  options.signal.throwIfAborted();
+  return solved;
+}
+
+interface Outcome {
+  readonly solved: Solved;
+  readonly cached: boolean;
+  readonly layerBytes: number | null;
+}
+
+async function settleWork(
+  vertex: WorkVertex,
+  stack: readonly DiffId[],
+  solved: SolvedVertices,
+  effects: SolverEffects,
+  useCache: boolean,
+  slots: Semaphore,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const fromCache = (inputs: KeyInputs): Outcome | null => {
+    const hit = useCache ? effects.lookupCache(cacheKey(vertex, stack, inputs)) : null;
+    return hit && { solved: stacked(stack, hit.diffId, hit.createdMs), cached: true, layerBytes: null };
+  };
+
+  const known = await effects.findInputs(vertex, solved);
+  const early = known && fromCache(known);
+  if (early) return early;
+
+  const executed = await slots.use(() => {
+    signal.throwIfAborted();
+    return effects.execute(vertex, solved, signal);
+  });
+  // Only now known: files were read once, for the layer and for the key. A touched but equal file still ends as a hit.
+  const late = known === null ? fromCache(executed.inputs) : null;
+  if (late) return late;
+
+  const createdMs = Date.now();
+  const { diffId, inputs } = executed;
+  effects.recordCache(cacheKey(vertex, stack, inputs), { diffId, inputs, createdMs });
+  return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes: executed.layerBytes };
+}
+
+function stacked(stack: readonly DiffId[], layer: DiffId | null, createdMs: number): Solved {
+  return { stack: layer === null ? stack : [...stack, layer], layer, createdMs };
+}
+
+async function observe(
+  vertex: Vertex,
+  emit: EventSink,
+  signal: AbortSignal,
+  work: () => Promise<Outcome>,
+): Promise<Solved> {
+  const started = performance.now();
+  emit({ type: 'vertex-start', vertex: vertex.id, name: vertex.name });
+  try {
+    const { solved, cached, layerBytes } = await work();
+    emit({ type: 'vertex-done', vertex: vertex.id, cached, layerBytes, durationMs: performance.now() - started });
+    return solved;
+  } catch (error) {
+    const canceled = signal.aborted;
+    emit({ type: 'vertex-failed', vertex: vertex.id, durationMs: performance.now() - started, canceled });
+    throw error;
+  }
+}
+
+/** The vertices whose results this one reads. */
+function neededBy(vertex: Vertex): VertexId[] {
+  if (vertex.kind === 'base') return [];
+  const sources =
+    vertex.kind === 'copy'
+      ? [vertex.from]
+      : vertex.kind === 'run'
+        ? vertex.mounts.flatMap((mount) => (mount.kind === 'bind' ? [mount.from] : []))
+        : [];
+  return [vertex.parent, ...sources.flatMap((source) => (source.kind === 'vertex' ? [source.vertex] : []))];
+}
