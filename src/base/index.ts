@@ -1,5 +1,7 @@
 export { CodedError, SystemError } from '#native';
 export { BuildError } from './errors.js';
 export type { BuildEvent, EventSink } from './events.js';
+export { hasGlob } from './glob.js';
+export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from './patterns.js';
 export { renderError } from './render-error.js';
 export { lineAndColumn, type SourceFile, type Span } from './span.js';
