@@ -16,19 +16,28 @@ export function renderError(error: unknown): string {
   return lines.join('\n');
 }
 
+const shownLines = 10;
+
 function excerpt(at: Span): string[] {
   const { line, column } = lineAndColumn(at.file, at.start);
-  const text = at.file.text.split('\n')[line - 1]?.replace(/\r$/, '') ?? '';
-  const width = Math.max(1, Math.min(at.end - at.start, text.length - column + 1));
-  const number = String(line);
-  const margin = ' '.repeat(number.length);
-  const indent = text.slice(0, column - 1).replace(/[^\t]/g, ' '); // tabs stay tabs, so that the caret lines up
+  const last = lineAndColumn(at.file, Math.max(at.start, at.end - 1)).line;
+  const all = at.file.text.split('\n').map((text) => text.replace(/\r$/, ''));
+  const shown = all.slice(line - 1, Math.min(last, line - 1 + shownLines));
+  const margin = ' '.repeat(String(line + shown.length - 1).length);
+  const numbered = shown.map((text, i) => `${String(line + i).padStart(margin.length)} | ${printable(text)}`.trimEnd());
   return [
     `${margin}--> ${at.file.name}:${line}:${column}`,
     `${margin} |`,
-    `${number} | ${printable(text)}`,
-    `${margin} | ${indent}${'^'.repeat(width)}`,
+    ...numbered,
+    ...(last === line ? [`${margin} | ${caret(shown[0] ?? '', column, at.end - at.start)}`] : []),
+    ...(last > line - 1 + shownLines ? [`${margin} | …`] : []),
   ];
+}
+
+/** The line of ^ below a piece of one line; tabs stay tabs, so that it lines up. */
+function caret(text: string, column: number, length: number): string {
+  const indent = text.slice(0, column - 1).replace(/[^\t]/g, ' ');
+  return indent + '^'.repeat(Math.max(1, Math.min(length, text.length - column + 1)));
 }
 
 /** Control characters made visible: what a registry, an image or a file name says must not drive the terminal. */

@@ -1,0 +1,38 @@
+import type { Host } from '#native';
+import type { Platform, Store } from '#store';
+import type { EventSink, SourceFile } from '../base/index.js';
+
+/** What `--build-context NAME=` gives. */
+export type NamedContext =
+  | { readonly kind: 'directory'; readonly dir: string }
+  | { readonly kind: 'image'; readonly ref: string };
+
+/** One build, with everything the command line and the environment said about it. */
+export interface BuildRequest {
+  readonly buildfile: SourceFile;
+  /** Where the Buildfile lies, for the ignore file beside it; null when it came from standard input. */
+  readonly buildfilePath: string | null;
+  readonly contextDir: string;
+  readonly contexts: ReadonlyMap<string, NamedContext>;
+  readonly target: string | undefined;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  /** Null: this machine's. */
+  readonly platform: Platform | null;
+  readonly tags: readonly string[];
+  readonly useCache: boolean;
+  readonly pull: 'missing' | 'always';
+  readonly secrets: ReadonlyMap<string, Buffer>;
+  readonly network: 'default' | 'host' | 'none';
+  readonly archPolicy: 'refuse' | 'warn' | 'allow';
+  /** Wait until the result has reached the disk. */
+  readonly sync: boolean;
+}
+
+export interface BuildIo {
+  readonly store: Store;
+  /** Called when the first step needs the machine: a build from cache does not. */
+  openHost(): Promise<Host>;
+  readonly emit: EventSink;
+  readonly signal: AbortSignal;
+}

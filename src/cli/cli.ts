@@ -1,0 +1,68 @@
+// What every command gets: its words, where to write, and the store when it needs one.
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { type Host, openHost } from '#native';
+import { openStore, type Store } from '#store';
+import { CodedError } from '../base/index.js';
+
+/** A command line that can't be understood. Exit code 2. */
+export class UsageError extends CodedError {}
+
+export interface Cli {
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  out(text: string): void;
+  err(text: string): void;
+  /** Opens the store that --store, TSBUILD_STORE or the default names; closed when the command ends. */
+  openStore(dir: string | undefined): Promise<Store>;
+  /** The machine, as root or as an ordinary user; closed when the command ends. */
+  openHost(): Promise<Host>;
+}
+
+/** One command of the table: its words for help, its options, its work. */
+export interface CommandModule {
+  configure(command: Command): void;
+  /** @returns the exit code */
+  run(cli: Cli, command: Command): Promise<number>;
+}
+
+/** A Cli over this process, and what closes everything that commands opened through it. */
+export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli; close: () => Promise<void> } {
+  const closers: (() => Promise<void>)[] = [];
+  const opened = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
+    const handle = await opening;
+    closers.push(() => handle.close());
+    return handle;
+  };
+  const cli: Cli = {
+    env,
+    signal,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    openStore: (dir) => opened(openStore(dir ?? defaultStore(env), storeOptions(env))),
+    openHost: () => opened(openHost()),
+  };
+  return {
+    cli,
+    close: async () => {
+      for (const close of closers.reverse()) await close();
+    },
+  };
+}
+
+function defaultStore(env: NodeJS.ProcessEnv): string {
+  if (env.TSBUILD_STORE) return env.TSBUILD_STORE;
+  return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'tsbuild');
+}
+
+/** TSBUILD_FORM chooses how layers are mounted, for tests and for kernels that only claim to mount indexes. */
+function storeOptions(env: NodeJS.ProcessEnv): { form?: 'index' | 'tree' } {
+  const form = env.TSBUILD_FORM;
+  if (form === undefined || form === '') return {};
+  if (form === 'index' || form === 'tree') return { form };
+  throw new UsageError('USAGE', {
+    message: `TSBUILD_FORM is ${JSON.stringify(form)}`,
+    hint: "set it to 'index' or 'tree'",
+  });
+}

@@ -1,0 +1,77 @@
+// The table of commands: names as docker, buildx and podman users type them. Each is loaded when it is called.
+import type { CommandModule } from './cli.js';
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+const commands: Readonly<Record<string, Entry>> = {
+  build: { summary: 'build an image from a Buildfile (the default command)', load: () => import('./build.js') },
+  run: { summary: 'run a program from an image', load: () => import('./run.js') },
+  images: { summary: 'list images', load: () => import('./images.js') },
+  inspect: { summary: "show an image's manifest and config", load: () => import('./inspect.js') },
+  history: { summary: "show an image's history, layer by layer", load: () => import('./history.js') },
+  tag: { summary: 'give an image another name', load: () => import('./tag.js') },
+  rmi: {
+    summary: 'remove names of images; what nothing refers to goes with the next gc',
+    load: () => import('./rmi.js'),
+  },
+  import: {
+    summary: 'make an image from a root directory, a tar, or Debian packages',
+    load: () => import('./import.js'),
+  },
+  pull: { summary: 'fetch an image from a registry', load: () => import('./pull.js') },
+  push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
+  save: { summary: 'write images to an archive', load: () => import('./save.js') },
+  load: { summary: 'read images from an archive', load: () => import('./load.js') },
+  df: { summary: 'show what the store holds and what it takes', load: () => import('./df.js') },
+  gc: { summary: 'remove what nothing refers to', load: () => import('./gc.js') },
+};
+
+type Found =
+  | { readonly name: string; readonly argv: readonly string[]; readonly load: () => Promise<CommandModule> }
+  | { readonly text: string };
+
+/** The command that `argv` asks for, or the text that answers it. Anything that names no command is a build. */
+export function commandNamed(argv: readonly string[]): Found {
+  const [first, ...rest] = argv;
+  if (first === 'help' || first === '--help' || first === '-h') {
+    const topic = rest[0];
+    const entry = topic === undefined ? undefined : commands[topic];
+    return entry && topic ? { name: topic, argv: ['--help'], load: entry.load } : { text: overview() };
+  }
+  if (first === 'version' || first === '--version') return { text: `tsbuild ${version}\n` };
+  const entry = first === undefined ? undefined : commands[first];
+  if (first !== undefined && entry) return { name: first, argv: rest, load: entry.load };
+  return { name: 'build', argv, load: () => import('./build.js') };
+}
+
+/** Names of all commands, for did-you-mean. */
+export function commandNames(): string[] {
+  return Object.keys(commands);
+}
+
+declare const TSBUILD_VERSION: string;
+const version = typeof TSBUILD_VERSION === 'undefined' ? 'from source' : TSBUILD_VERSION;
+
+function overview(): string {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `tsbuild builds container images from Buildfiles (the Dockerfile language), without a daemon and without root.
+
+usage: tsbuild [build] [-f FILE] [-t NAME] [CONTEXT]
+       tsbuild COMMAND [OPTIONS] [ARGUMENTS]
+
+commands:
+${rows.join('\n')}
+
+examples:
+  tsbuild -t app:1 .                    build ./Buildfile (or Dockerfile) with . as context
+  tsbuild run app:1                     run it
+  tsbuild push app:1 localhost:5000/app:1
+  tsbuild import --debian bookworm -t debian:bookworm
+
+'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild.
+`;
+}

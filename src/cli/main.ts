@@ -1,0 +1,44 @@
+// The entry: finds the command, runs it, turns what it throws into a message and an exit code.
+//   0 done · 1 the build or command failed · 2 the command line was wrong · 130/143 interrupted · run: the program's own
+import { commandNamed } from './commands.js';
+
+const interrupt = new AbortController();
+let interruptedBy: NodeJS.Signals | null = null;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    if (interruptedBy !== null) process.exit(128 + signalNumbers[signal]); // asked twice: leave at once
+    interruptedBy = signal;
+    interrupt.abort();
+  });
+}
+const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0); // `tsbuild images | head`
+  throw error;
+});
+
+async function main(argv: readonly string[]): Promise<number> {
+  const found = commandNamed(argv);
+  if ('text' in found) {
+    process.stdout.write(found.text);
+    return 0;
+  }
+  const [{ runCommand }, module] = await Promise.all([import('./run-command.js'), found.load()]);
+  return runCommand(found.name, module, found.argv, interrupt.signal);
+}
+
+async function report(error: unknown, argv: readonly string[]): Promise<number> {
+  if (interruptedBy !== null) {
+    process.stderr.write(`\ninterrupted by ${interruptedBy}; nothing of the unfinished steps was kept\n`);
+    return 128 + signalNumbers[interruptedBy as keyof typeof signalNumbers];
+  }
+  const { renderError } = await import('../base/index.js');
+  process.stderr.write(`${renderError(error)}\n`);
+  if (argv.includes('--debug') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  return (error as { code?: unknown }).code === 'USAGE' ? 2 : 1;
+}
+
+const argv = process.argv.slice(2);
+process.exitCode = await main(argv).catch((error: unknown) => report(error, argv));
