@@ -1,5 +1,6 @@
 export { StoreError } from './errors.js';
 export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.js';
+export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
 export type * from './types.js';
 export {
   type Descriptor,
