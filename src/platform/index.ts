@@ -1,0 +1,15 @@
+export { type Emulator, findEmulator } from './binfmt.js';
+export { closestName } from './closest-name.js';
+export { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
+export { canExecuteHere, type Executability } from './execute-here.js';
+export { elfArchitecture, elfPlatform, machineName } from './machine.js';
+export {
+  formatPlatform,
+  hostPlatform,
+  normalPlatform,
+  parsePlatform,
+  requirePlatform,
+  samePlatform,
+} from './platform.js';
+export type { Command } from './refusal.js';
+export { requireRunnable } from './runnable.js';

@@ -1,0 +1,159 @@
+// Platform names as people and registries write them → one normal form, and the rule which base fits which target.
+import { endianness, machine } from 'node:os';
+import type { Platform } from '#store';
+import { BuildError, type Span } from '../base/index.js';
+import { closestName } from './closest-name.js';
+
+/**
+ * 'linux/amd64', 'amd64', 'x86_64', 'linux/arm64/v8', 'armhf', 'linux' (this machine's architecture), 'local' → normal form.
+ *
+ * @throws BuildError PLATFORM_INVALID
+ */
+export function parsePlatform(text: string, at?: Span): Platform {
+  const parts = text.trim().toLowerCase().split('/');
+  const [first = '', second, third] = parts;
+  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) throw invalidPlatform(text, at);
+  if (first === 'local' && parts.length === 1) return hostPlatform();
+  const knownOs = operatingSystems.get(first);
+  if (parts.length === 1 && knownOs !== undefined) return { ...hostPlatform(), os: knownOs };
+  if (parts.length === 1) return knownPlatform('linux', first, undefined, text, at);
+  if (knownOs !== undefined) return knownPlatform(knownOs, second!, third, text, at);
+  if (parts.length === 2) return knownPlatform('linux', first, second, text, at); // 'arm/v7'
+  throw invalidPlatform(text, at);
+}
+
+/** 'linux/arm/v7'. */
+export function formatPlatform(platform: Platform): string {
+  const { os, architecture, variant } = platform;
+  return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;
+}
+
+/** What an image config or index entry says, in normal form; words nobody knows stay as they are. */
+export function normalPlatform(platform: Platform): Platform {
+  const os = operatingSystems.get(platform.os.toLowerCase()) ?? platform.os.toLowerCase();
+  const name = platform.architecture.toLowerCase();
+  const [architecture, ownVariant] = architectures.get(name) ?? [name, undefined];
+  const variant = normalVariant(architecture, platform.variant?.toLowerCase() || ownVariant);
+  return variant === undefined ? { os, architecture } : { os, architecture, variant };
+}
+
+export function samePlatform(a: Platform, b: Platform): boolean {
+  return formatPlatform(normalPlatform(a)) === formatPlatform(normalPlatform(b));
+}
+
+/** The platform whose programs this kernel runs natively. */
+export function hostPlatform(): Platform {
+  const name = machine();
+  if (/^armv\d/.test(name)) return normalPlatform({ os: 'linux', architecture: 'arm', variant: `v${name[4]}` });
+  const littleMips = name.startsWith('mips') && endianness() === 'LE'; // uname says 'mips64' for both byte orders
+  return normalPlatform({ os: 'linux', architecture: littleMips ? `${name}le` : name });
+}
+
+/**
+ * Refuses a base that a build for `wanted` can't stand on. The same architecture with an older variant is fine:
+ * what runs on arm/v6 or amd64 runs on arm/v7 or amd64/v3.
+ *
+ * @throws BuildError ARCH_MISMATCH
+ */
+export function requirePlatform(
+  base: { readonly ref: string; readonly platform: Platform; readonly at?: Span | undefined },
+  wanted: Platform,
+): void {
+  const has = normalPlatform(base.platform);
+  const target = normalPlatform(wanted);
+  const fits = has.os === target.os && has.architecture === target.architecture;
+  if (fits && variantLevel(has) <= variantLevel(target)) return;
+  throw new BuildError('ARCH_MISMATCH', {
+    message: `${base.ref} is ${formatPlatform(has)}, this build targets ${formatPlatform(target)}`,
+    hint: `pull ${base.ref} for ${formatPlatform(target)}, or build with --platform ${formatPlatform(has)}`,
+    at: base.at,
+  });
+}
+
+function knownPlatform(
+  os: string,
+  architecture: string,
+  variant: string | undefined,
+  text: string,
+  at: Span | undefined,
+): Platform {
+  if (!architectures.has(architecture)) throw invalidPlatform(text, at, architecture);
+  if (variant !== undefined && !/^v?\d+(\.\d+)?$/.test(variant)) throw invalidPlatform(text, at);
+  return normalPlatform(variant === undefined ? { os, architecture } : { os, architecture, variant });
+}
+
+function invalidPlatform(text: string, at: Span | undefined, unknown?: string): BuildError {
+  const close = unknown === undefined ? undefined : closestName(unknown, architectures.keys());
+  const example = close === undefined ? '' : `did you mean ${close}? `;
+  return new BuildError('PLATFORM_INVALID', {
+    message:
+      unknown === undefined
+        ? `not a platform: ${JSON.stringify(text)}`
+        : `unknown architecture ${unknown} in platform ${JSON.stringify(text)}`,
+    hint: `${example}a platform is os/architecture[/variant], such as linux/amd64, linux/arm64 or linux/arm/v7`,
+    at,
+  });
+}
+
+/** Variants that every machine of the architecture has are left out; 'arm' alone means v7, as everywhere in the OCI world. */
+function normalVariant(architecture: string, variant: string | undefined): string | undefined {
+  const prefixed = variant !== undefined && /^\d/.test(variant) ? `v${variant}` : variant;
+  if (architecture === 'arm') return prefixed ?? 'v7';
+  if (architecture === 'arm64' && (prefixed === 'v8' || prefixed === 'v8.0')) return undefined;
+  if (architecture === 'amd64' && prefixed === 'v1') return undefined;
+  return prefixed;
+}
+
+function variantLevel(platform: Platform): number {
+  const least = platform.architecture === 'arm64' ? 8 : 1;
+  return platform.variant === undefined ? least : Number.parseFloat(platform.variant.slice(1)) || least;
+}
+
+const operatingSystems = new Map([
+  ['linux', 'linux'],
+  ['windows', 'windows'],
+  ['darwin', 'darwin'],
+  ['macos', 'darwin'],
+  ['freebsd', 'freebsd'],
+]);
+
+/** Every spelling (Go, uname, Debian, GNU) → Go's name and the variant that the spelling implies. */
+const architectures: ReadonlyMap<string, readonly [string, string?]> = new Map<string, readonly [string, string?]>([
+  ['amd64', ['amd64']],
+  ['x86_64', ['amd64']],
+  ['x86-64', ['amd64']],
+  ['x64', ['amd64']],
+  ['386', ['386']],
+  ['i386', ['386']],
+  ['i486', ['386']],
+  ['i586', ['386']],
+  ['i686', ['386']],
+  ['x86', ['386']],
+  ['arm64', ['arm64']],
+  ['aarch64', ['arm64']],
+  ['arm', ['arm']],
+  ['armhf', ['arm', 'v7']],
+  ['armv7', ['arm', 'v7']],
+  ['armv7l', ['arm', 'v7']],
+  ['armv6', ['arm', 'v6']],
+  ['armv6l', ['arm', 'v6']],
+  ['armel', ['arm', 'v6']],
+  ['armv5', ['arm', 'v5']],
+  ['armv8l', ['arm', 'v8']],
+  ['ppc64le', ['ppc64le']],
+  ['ppc64el', ['ppc64le']],
+  ['powerpc64le', ['ppc64le']],
+  ['ppc64', ['ppc64']],
+  ['powerpc64', ['ppc64']],
+  ['ppc', ['ppc']],
+  ['s390x', ['s390x']],
+  ['riscv64', ['riscv64']],
+  ['mips64le', ['mips64le']],
+  ['mips64el', ['mips64le']],
+  ['mips64', ['mips64']],
+  ['mipsle', ['mipsle']],
+  ['mipsel', ['mipsle']],
+  ['mips', ['mips']],
+  ['loong64', ['loong64']],
+  ['loongarch64', ['loong64']],
+]);
