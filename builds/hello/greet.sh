@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "hello, $GREETED, from a container on $(cat /app/machine)"
