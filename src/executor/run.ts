@@ -1,11 +1,12 @@
 // One RUN step over a stack of layers: who runs it, what it sees, how it ended.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { type Host, type LayerMount, rawPath, type StepExit, type StepMount } from '#native';
 import type { Lease, RootView } from '#store';
 import { BuildError, type EventSink } from '../base/index.js';
 import type { RunMount, RunVertex } from '../graph/index.js';
-import { requireRunnable } from '../platform/index.js';
+import { hostPlatform, requireRunnable } from '../platform/index.js';
 import { makeStepCgroup } from './cgroup.js';
+import { defaultPath, networkFiles, shmSizeBytes } from './container.js';
 import { OutputTail } from './output-tail.js';
 import { lookupUser } from './owner.js';
 
@@ -28,9 +29,7 @@ export interface RunIo {
   readonly signal: AbortSignal;
 }
 
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const scriptPath = '/run/tsbuild/script';
-const shmSizeBytes = 64 * 1024 * 1024;
 
 /**
  * Runs the step to its end.
@@ -67,7 +66,7 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
         hostname: 'tsbuild',
         network: vertex.network === 'none' ? 'none' : 'host',
         mounts: [
-          ...networkFiles(vertex),
+          ...networkFiles(vertex.network),
           ...vertex.mounts.flatMap((mount) => stepMounts(mount, io)),
           ...secrets.mounts,
           ...scriptMount(vertex),
@@ -98,7 +97,7 @@ function requireProgram(vertex: RunVertex, args: readonly string[], env: Readonl
   requireRunnable(
     io.view,
     { program, searchPath, cwd: vertex.cwd, at: vertex.at, what: 'RUN' },
-    vertex.platform,
+    hostPlatform(),
     (layer) => io.originOf(layer),
   );
 }
@@ -111,31 +110,6 @@ function shebang(script: string): string | undefined {
 function scriptMount(vertex: RunVertex): StepMount[] {
   if (vertex.script === null) return [];
   return [{ kind: 'bytes', bytes: Buffer.from(vertex.script), target: scriptPath, mode: 0o755, uid: 0, gid: 0 }];
-}
-
-/** Name resolution as on the host; bound over whatever the image has, and never part of a layer. */
-function networkFiles(vertex: RunVertex): StepMount[] {
-  const file = (target: string, bytes: Buffer): StepMount => ({
-    kind: 'bytes',
-    bytes,
-    target,
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-  });
-  if (vertex.network === 'none') return [file('/etc/hosts', Buffer.from('127.0.0.1\tlocalhost\n::1\tlocalhost\n'))];
-  return [
-    file('/etc/hosts', readOr('/etc/hosts', '127.0.0.1\tlocalhost\n')),
-    file('/etc/resolv.conf', readOr('/etc/resolv.conf', '')),
-  ];
-}
-
-function readOr(path: string, fallback: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch {
-    return Buffer.from(fallback);
-  }
 }
 
 function stepMounts(mount: RunMount, io: RunIo): StepMount[] {

@@ -24,7 +24,7 @@ export interface SolverEffects {
   /** What the vertex reads; null when finding out costs as much as executing it. */
   findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
-  /** Does the work. Returns the inputs too, for the case that findInputs did not know them. */
+  /** Does the work. Its inputs count where findInputs did not know them. */
   execute(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed>;
   recordCache(key: string, record: { diffId: DiffId | null; inputs: KeyInputs; createdMs: number }): void;
 }
@@ -121,7 +121,8 @@ async function settleWork(
   if (late) return late;
 
   const createdMs = Date.now();
-  const { diffId, inputs } = executed;
+  const { diffId } = executed;
+  const inputs = known ?? executed.inputs;
   effects.recordCache(cacheKey(vertex, stack, inputs), { diffId, inputs, createdMs });
   return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes: executed.layerBytes };
 }
