@@ -1,0 +1,157 @@
+// A session with one registry: requests to its API, authorized as it asks, retried where that may help.
+// OCI distribution-spec v1.1, which Docker's registry API v2 is the ancestor of.
+import { StoreError } from '../errors.js';
+import { type Credentials, findCredentials } from './credentials.js';
+import { type HttpClient, type HttpRequest, type HttpResponse, openHttpClient, readBody } from './http-client.js';
+import { httpOptions, type RegistryOptions, registryOrigin } from './registry-access.js';
+import { answerChallenge, type Challenge, parseChallenges } from './registry-auth.js';
+import { parseRetryAfter, type RetryOptions, TransientError, withRetries } from './retry.js';
+
+export interface Registry {
+  /** As the user wrote it: 'localhost:5000'. */
+  readonly name: string;
+  readonly repository: string;
+  readonly origin: URL;
+  readonly retry: RetryOptions;
+  readonly chunkBytes: number;
+  /** URL below /v2/<repository>/, or what an upload's Location header said. */
+  url(path: string): URL;
+  /**
+   * One attempt. Answers with the statuses in `expected`; a status that may pass by itself is a TransientError.
+   *
+   * @throws StoreError REGISTRY_UNAUTHORIZED, REGISTRY_DENIED, REGISTRY_NOT_FOUND, REGISTRY_ANSWER_INVALID
+   */
+  attempt(request: HttpRequest, expected: readonly number[]): Promise<HttpResponse>;
+  /** `attempt` until it succeeds; the body must be re-openable. */
+  send(request: HttpRequest, expected: readonly number[]): Promise<HttpResponse>;
+  close(): void;
+}
+
+export type Access = 'pull' | 'push';
+
+/** @param mountFrom repositories of the same registry that blobs may be mounted from */
+export async function openRegistry(
+  place: { readonly registry: string; readonly repository: string },
+  access: Access,
+  options: RegistryOptions,
+  mountFrom: readonly string[] = [],
+): Promise<Registry> {
+  const environment = options.environment ?? process.env;
+  const origin = registryOrigin(place.registry, options.plainHttp);
+  const client = await openHttpClient(await httpOptions(options, environment));
+  const scopes = [
+    `repository:${place.repository}:${access === 'push' ? 'pull,push' : 'pull'}`,
+    ...mountFrom.map((repository) => `repository:${repository}:pull`),
+  ];
+  const authorization = authorizer(client, origin, scopes, () =>
+    findCredentials(place.registry, place.repository, environment),
+  );
+  const retry = options.retry ?? {};
+  const registry: Registry = {
+    name: place.registry,
+    repository: place.repository,
+    origin,
+    retry,
+    chunkBytes: options.chunkBytes ?? 64 * 1024 * 1024,
+    url: (path) => new URL(`/v2/${place.repository}/${path}`, origin),
+    attempt: (request, expected) => authorized(client, registry, authorization, request, expected),
+    send: (request, expected) => withRetries(retry, () => registry.attempt(request, expected)),
+    close: client.close,
+  };
+  return registry;
+}
+
+interface Authorization {
+  /** The header in force, or null before the registry asked for one. */
+  current(): Promise<string | null>;
+  /** Answers a 401 to a request that was sent with `used`. Concurrent requests share one answer. False: nothing to answer with. */
+  renew(challenges: readonly Challenge[], used: string | null): Promise<boolean>;
+}
+
+function authorizer(
+  client: HttpClient,
+  origin: URL,
+  scopes: readonly string[],
+  find: () => Promise<Credentials | null>,
+): Authorization {
+  let header: Promise<string | null> = Promise.resolve(null);
+  let credentials: Promise<Credentials | null> | null = null;
+  return {
+    current: () => header.catch(() => null),
+    async renew(challenges, used) {
+      const known = await header.catch(() => null);
+      if (known !== used) return known !== null; // another request has renewed it meanwhile
+      credentials ??= find();
+      const found = credentials;
+      header = (async () => answerChallenge(client, origin, challenges, scopes, await found))();
+      const renewed = await header;
+      // Basic credentials that were refused won't be accepted the second time.
+      return renewed !== null && renewed !== used;
+    },
+  };
+}
+
+async function authorized(
+  client: HttpClient,
+  registry: Registry,
+  authorization: Authorization,
+  request: HttpRequest,
+  expected: readonly number[],
+): Promise<HttpResponse> {
+  for (let round = 0; ; round += 1) {
+    const header = request.url.origin === registry.origin.origin ? await authorization.current() : null;
+    const response = await client.send({ ...request, authorization: header ?? undefined });
+    if (expected.includes(response.status)) return response;
+    if (response.status === 401 && round < 2 && request.url.origin === registry.origin.origin) {
+      const challenges = parseChallenges(String(response.headers['www-authenticate'] ?? ''));
+      await drain(response);
+      if (await authorization.renew(challenges, header)) continue;
+    }
+    throw await refusal(registry, request, response);
+  }
+}
+
+/** Reads what is left so that the connection can be used again; gives up on what is long. */
+export async function drain(response: HttpResponse): Promise<void> {
+  await readBody(response, 64 * 1024).catch(() => response.body.destroy());
+}
+
+async function refusal(registry: Registry, request: HttpRequest, response: HttpResponse): Promise<Error> {
+  const { status } = response;
+  const details = await readBody(response, 64 * 1024).then(errorText, () => '');
+  const message = `${request.method} ${request.url.href.slice(0, 300)}: HTTP ${status}${details}`;
+  if (status === 401 || status === 403) {
+    return new StoreError(status === 401 ? 'REGISTRY_UNAUTHORIZED' : 'REGISTRY_DENIED', {
+      message,
+      hint: `log in with 'docker login ${registry.name}' or 'podman login', and check your rights on ${registry.repository}`,
+    });
+  }
+  if (status === 404) {
+    return new StoreError('REGISTRY_NOT_FOUND', { message, hint: 'check the name and the tag' });
+  }
+  const wantsTls = /HTTP request to an HTTPS server/i.test(details);
+  const error = new StoreError('REGISTRY_ANSWER_INVALID', {
+    message,
+    hint: wantsTls ? 'the registry speaks TLS: do not ask for plain HTTP' : undefined,
+  });
+  const transient = status === 408 || status === 429 || status >= 500;
+  return transient ? new TransientError(error, parseRetryAfter(response.headers['retry-after'], Date.now())) : error;
+}
+
+/** ': CODE message' from the error format of the specification, or the start of the text; without control characters. */
+function errorText(body: Buffer): string {
+  const text = body.toString('utf8');
+  let shown = text;
+  try {
+    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
+    if (Array.isArray(errors))
+      shown = errors.map((error) => `${error?.code ?? ''} ${error?.message ?? ''}`.trim()).join('; ');
+  } catch {
+    // Not the specification's format (a proxy's page): its start says enough.
+  }
+  shown = shown
+    .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .trim()
+    .slice(0, 300);
+  return shown === '' ? '' : `: ${shown}`;
+}
