@@ -2,6 +2,14 @@ export { type Emulator, findEmulator } from './binfmt.js';
 export { closestName } from './closest-name.js';
 export { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
 export { canExecuteHere, type Executability } from './execute-here.js';
+export { type FilesPlatform, filesPlatform, requireHonestPlatform } from './honest-platform.js';
+export {
+  type ForeignExecutable,
+  foreignExecutables,
+  type LayerRecord,
+  layerRecord,
+  recordLayer,
+} from './layer-record.js';
 export { elfArchitecture, elfPlatform, machineName } from './machine.js';
 export {
   formatPlatform,

@@ -4,14 +4,7 @@ import type { Platform, RootView } from '#store';
 import { findEmulator } from './binfmt.js';
 import { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
 import { canExecuteHere } from './execute-here.js';
-import {
-  type FoundProgram,
-  findProgram,
-  isExecutable,
-  locate,
-  type ProgramRequest,
-  type Search,
-} from './find-program.js';
+import { type FoundProgram, findProgram, isExecutable, locate, type Search } from './find-program.js';
 import { hostIsaLevel } from './isa-level.js';
 import type { Check, Command } from './refusal.js';
 import * as refusal from './refusal.js';
