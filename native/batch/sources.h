@@ -1,0 +1,40 @@
+/* Files that a request refers to as (root, path): every root is opened once, every path is resolved
+ * beneath its root, and only regular files are read. */
+#ifndef TSB_BATCH_SOURCES_H
+#define TSB_BATCH_SOURCES_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "failure.h"
+
+struct sources {
+  int *roots;
+  uint32_t count;
+  int dir; /* the directory of the last file, -1 if none: its neighbours are opened from it */
+  uint32_t dir_root;
+  const char *dir_path; /* points into the request */
+  size_t dir_length;
+};
+
+void sources_free(struct sources *sources);
+/* Reads `u32 count, string root …` and opens the roots. */
+int sources_open(struct sources *sources, struct batch_in *in, struct batch_failure *failure);
+/* A descriptor of a regular file, or -1 with `failure` filled. `path` must outlive `sources`. */
+int source_file(struct sources *sources, uint32_t root, const char *path, struct stat *st,
+                struct batch_failure *failure);
+
+/* pread(2) until `length` bytes or the end of the file; -1 and errno. */
+ssize_t read_fully(int fd, uint8_t *buffer, size_t length, uint64_t offset);
+/* The file was written to between two looks at it. */
+bool source_touched(int fd, const struct stat *before);
+
+/* A piece of a file that holds data, or is a hole. */
+struct extent {
+  uint64_t end;
+  bool hole;
+};
+/* The piece of `fd` that begins at `offset` and ends at `end` at the latest. Small holes are data. */
+struct extent source_extent(int fd, const struct stat *st, uint64_t offset, uint64_t end);
+
+#endif
