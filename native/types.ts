@@ -42,7 +42,16 @@ export interface WalkOptions {
 /** Where the bytes of one tar member come from. `path` is resolved beneath `root`; no symlink is followed at its end. */
 export type ContentRef =
   | { readonly bytes: Uint8Array }
-  | { readonly root: string; readonly path: RawPath; readonly offset: number };
+  | {
+      readonly root: string;
+      readonly path: RawPath;
+      readonly offset: number;
+      /**
+       * Set where the content is sparse: only these [offset, length] pieces of it are stored, one after the other from
+       * `offset` on; everything between them and after them is zero.
+       */
+      readonly pieces?: readonly (readonly [number, number])[];
+    };
 
 /** A piece of the tar to assemble: literal bytes, or `size` bytes of a file. */
 export type AssemblePart =

@@ -1,0 +1,143 @@
+// PAX extended header records: "LENGTH KEY=VALUE\n", LENGTH counting the whole record in bytes (POSIX.1-2017 pax).
+// Values stay bytes: attribute values are binary, and names need not be UTF-8.
+import type { Xattr } from '#native';
+import { StoreError } from '../errors.js';
+
+/** Larger headers are refused, as Go's archive/tar (and so every container engine) does. */
+export const maxExtendedBytes = 1 << 20;
+
+const xattrPrefix = 'SCHILY.xattr.';
+/** libarchive's base64 form of the same. */
+const libarchivePrefix = 'LIBARCHIVE.xattr.';
+
+export interface PaxRecords {
+  /** Text records, one character a byte; the last of equal keys. An empty value takes back what a global header said. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly xattrs: readonly Xattr[];
+  /** GNU.sparse.offset and .numbytes in the order they came (format 0.0). */
+  readonly sparsePairs: readonly number[];
+}
+
+/** @throws StoreError TAR_PAX_INVALID */
+export function parsePax(data: Buffer, offset: number): PaxRecords {
+  const values = new Map<string, string>();
+  const xattrs = new Map<string, Xattr>();
+  const sparsePairs: number[] = [];
+  let at = 0;
+  while (at < data.length) {
+    const record = readRecord(data, at);
+    if (!record) throw damaged(`a malformed record at byte ${at} of it`, offset);
+    at = record.end;
+    const key = data.toString('latin1', record.key, record.value - 1);
+    if (key.startsWith(xattrPrefix)) {
+      const name = decodeXattrName(key.slice(xattrPrefix.length));
+      xattrs.set(name, { name, value: Buffer.from(data.subarray(record.value, at - 1)) });
+    } else if (key.startsWith(libarchivePrefix)) {
+      const name = unescapePercent(key.slice(libarchivePrefix.length));
+      const value = Buffer.from(data.toString('latin1', record.value, at - 1), 'base64');
+      if (!xattrs.has(name)) xattrs.set(name, { name, value });
+    } else if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
+      const number = parseDecimal(data.toString('latin1', record.value, at - 1));
+      const isOffset = key === 'GNU.sparse.offset';
+      if (number === null || isOffset !== (sparsePairs.length % 2 === 0)) throw damaged(`a wrong ${key}`, offset);
+      sparsePairs.push(number);
+    } else {
+      values.set(key, data.toString('latin1', record.value, at - 1));
+    }
+  }
+  for (const { name } of xattrs.values()) {
+    if (name === '' || name.includes('\0')) throw damaged('an extended attribute without a proper name', offset);
+  }
+  return { values, xattrs: [...xattrs.values()], sparsePairs };
+}
+
+/** Where key and value of the record at `at` start and where the record ends; null if it is none. */
+function readRecord(data: Buffer, at: number): { key: number; value: number; end: number } | null {
+  let length = 0;
+  let i = at;
+  for (; i < data.length && i < at + 8; i++) {
+    const digit = data[i]! - 0x30;
+    if (digit < 0 || digit > 9) break;
+    length = length * 10 + digit;
+  }
+  const end = at + length;
+  if (i === at || data[i] !== 0x20 || end > data.length || end < i + 3 || data[end - 1] !== 0x0a) return null;
+  const equals = data.indexOf(0x3d, i + 1);
+  if (equals === -1 || equals >= end - 1 || equals === i + 1) return null;
+  return { key: i + 1, value: equals + 1, end };
+}
+
+/** '12' or null. */
+export function parseDecimal(text: string): number | null {
+  if (!/^[0-9]{1,16}$/.test(text)) return null;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+/** Seconds with a fraction, which may be negative: '-0.5' is second -1 and 500,000,000 ns. */
+export function parseTime(text: string): { sec: number; nsec: number } | null {
+  const match = /^(-?)([0-9]{1,16})(?:\.([0-9]*))?$/.exec(text);
+  if (!match) return null;
+  const sec = Number(match[2]);
+  const nsec = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
+  if (!Number.isSafeInteger(sec)) return null;
+  if (match[1] !== '-') return { sec, nsec };
+  return nsec === 0 ? { sec: 0 - sec, nsec: 0 } : { sec: -sec - 1, nsec: 1e9 - nsec };
+}
+
+export function formatTime(sec: number, nsec: number): string {
+  if (nsec === 0) return String(sec);
+  const negative = sec < 0;
+  const whole = negative ? -sec - 1 : sec;
+  const fraction = negative ? 1e9 - nsec : nsec;
+  return `${negative ? '-' : ''}${whole}.${String(fraction).padStart(9, '0').replace(/0+$/, '')}`;
+}
+
+export type PaxRecord = readonly [key: string, value: string | Buffer];
+
+/** Bytes of the records; values are strings with one character a byte, or bytes. */
+export function paxLength(records: readonly PaxRecord[]): number {
+  let length = 0;
+  for (const record of records) length += recordLength(record);
+  return length;
+}
+
+/** Writes the records at `at`. */
+export function writePax(records: readonly PaxRecord[], into: Buffer, at: number): void {
+  let end = at;
+  for (const record of records) {
+    const [key, value] = record;
+    end += into.write(`${recordLength(record)} ${key}=`, end, 'latin1');
+    end += typeof value === 'string' ? into.write(value, end, 'latin1') : value.copy(into, end);
+    into[end++] = 0x0a;
+  }
+}
+
+/** A record's length counts its own digits. */
+function recordLength([key, value]: PaxRecord): number {
+  const body = key.length + value.length + 3; // space, '=' and newline
+  for (let digits = 1; ; digits++) {
+    const length = body + digits;
+    if (length < 10 ** digits) return length;
+  }
+}
+
+export function xattrKey(name: string): string {
+  // '=' ends a key, so it is written as GNU tar does; '%' only where it would read as such an escape.
+  return `${xattrPrefix}${name.replace(/%(?=3D|25)/g, '%25').replaceAll('=', '%3D')}`;
+}
+
+function decodeXattrName(text: string): string {
+  return text.includes('%') ? text.replaceAll('%3D', '=').replaceAll('%25', '%') : text;
+}
+
+function unescapePercent(text: string): string {
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+function damaged(what: string, offset: number): StoreError {
+  return new StoreError('TAR_PAX_INVALID', {
+    message: `the extended header at byte ${offset} of the tar has ${what}`,
+    hint: 'the tar is damaged; fetch or make it again',
+  });
+}

@@ -1,0 +1,58 @@
+// A tar read by its headers: large windows by pread, file contents skipped.
+import { readSync } from 'node:fs';
+import { StoreError } from '../errors.js';
+import { blockSize } from './tar-block.js';
+
+const windowBytes = 256 * 1024;
+
+export class TarWindow {
+  readonly size: number;
+  /** What is in memory; positions in it are multiples of 512 away from its start, so that `words` may be used. */
+  readonly buffer = Buffer.allocUnsafeSlow(windowBytes);
+  readonly words = new Uint32Array(this.buffer.buffer);
+  readonly #fd: number;
+  #start = 0;
+  #length = 0;
+
+  constructor(fd: number, size: number) {
+    this.#fd = fd;
+    this.size = size;
+  }
+
+  /** Where in `buffer` the block at `offset` lies. @throws StoreError TAR_TRUNCATED */
+  block(offset: number): number {
+    const at = offset - this.#start;
+    if (at >= 0 && at + blockSize <= this.#length) return at;
+    this.#length = this.#read(this.buffer, offset, Math.min(windowBytes, this.size - offset));
+    this.#start = offset;
+    if (this.#length < blockSize) throw truncated(offset);
+    return 0;
+  }
+
+  /** A copy of `length` bytes. @throws StoreError TAR_TRUNCATED */
+  bytes(offset: number, length: number): Buffer {
+    if (offset + length > this.size) throw truncated(offset);
+    const at = offset - this.#start;
+    if (at >= 0 && at + length <= this.#length) return Buffer.from(this.buffer.subarray(at, at + length));
+    const copy = Buffer.allocUnsafe(length);
+    if (this.#read(copy, offset, length) < length) throw truncated(offset);
+    return copy;
+  }
+
+  #read(into: Buffer, offset: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const count = readSync(this.#fd, into, done, length - done, offset + done);
+      if (count === 0) break; // shorter than it was a moment ago
+      done += count;
+    }
+    return done;
+  }
+}
+
+export function truncated(offset: number): StoreError {
+  return new StoreError('TAR_TRUNCATED', {
+    message: `the tar ends in the middle of a member (at byte ${offset})`,
+    hint: 'the tar is incomplete; fetch or make it again',
+  });
+}
