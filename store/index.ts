@@ -1,3 +1,19 @@
+export {
+  type BlobRow,
+  blobPath,
+  type CompressionRow,
+  findBlob,
+  findCompressions,
+  putBlob,
+  readBlob,
+  recordCompression,
+} from './content/blob.js';
+export { lookupCache, recordCache } from './content/cache.js';
+export { flushStore } from './content/flush.js';
+export { Store, type StoreOptions } from './content/handle.js';
+export { findLayer } from './content/layer.js';
+export { openLease } from './content/lease.js';
+export { formatVersion, openStore } from './content/open.js';
 export { StoreError } from './errors.js';
 export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.js';
 export { overlayToDrafts } from './format/overlay-drafts.js';

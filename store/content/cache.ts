@@ -1,0 +1,21 @@
+// Cache records: what a vertex with a given key made the last time.
+import type { CacheRecord } from '../types.js';
+import type { Store } from './handle.js';
+import { findLayer } from './layer.js';
+
+/** A record's use is noted once a day: a look-up writes nothing as a rule. */
+const noteAfterMs = 86_400_000;
+
+/** The record for `key`; null if there is none, or its layer is gone. The open leases of `store` hold the layer from now on. */
+export function lookupCache(store: Store, key: string): CacheRecord | null {
+  const row = store.database.cache(key);
+  if (row === null || (row.diffId !== null && findLayer(store, row.diffId) === null)) return null;
+  if (!store.readOnly && Math.abs(Date.now() - row.usedMs) > noteAfterMs) store.database.touchCache(key);
+  return { diffId: row.diffId, inputs: JSON.parse(row.inputs) as unknown, createdMs: row.createdMs };
+}
+
+/** @throws StoreError STORE_READ_ONLY, STORE_FULL */
+export function recordCache(store: Store, key: string, record: Omit<CacheRecord, 'createdMs'>): void {
+  store.requireWritable();
+  store.database.putCache(key, record.diffId, JSON.stringify(record.inputs ?? null));
+}

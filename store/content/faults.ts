@@ -1,0 +1,55 @@
+// What the machine's refusals mean for someone who uses a store: errno and SQLite codes → StoreError.
+import { StoreError } from '../errors.js';
+
+const hints: Readonly<Record<string, readonly [code: string, text: string, hint: string]>> = {
+  ENOSPC: [
+    'STORE_FULL',
+    'no space left',
+    "free some with 'tsbuild gc', or put the store on a larger filesystem (--store)",
+  ],
+  EDQUOT: ['STORE_FULL', 'the disk quota is used up', "free some with 'tsbuild gc', or ask for a larger quota"],
+  EROFS: ['STORE_READ_ONLY', 'the filesystem is read-only', 'choose a writable directory with --store'],
+  EACCES: ['STORE_DENIED', 'permission denied', 'the store belongs to another user: choose another with --store'],
+  EPERM: ['STORE_DENIED', 'operation not permitted', 'the store belongs to another user: choose another with --store'],
+  EMFILE: ['STORE_TOO_MANY_FILES', 'too many open files', "raise the limit with 'ulimit -n'"],
+  ENFILE: ['STORE_TOO_MANY_FILES', "the system's table of open files is full", 'close other programs and retry'],
+  EIO: ['STORE_IO', 'input/output error', 'the disk may be failing: look into the kernel log (dmesg)'],
+  SQLITE_FULL: ['STORE_FULL', 'no space left', "free some with 'tsbuild gc', or put the store on a larger filesystem"],
+  SQLITE_READONLY: ['STORE_READ_ONLY', 'its database is read-only', 'choose a writable directory with --store'],
+  SQLITE_CANTOPEN: ['STORE_DENIED', "its database can't be opened", 'check the permissions of the store directory'],
+  SQLITE_BUSY: ['STORE_BUSY', 'another process holds its database', 'wait for the other process, or end it'],
+  SQLITE_CORRUPT: [
+    'STORE_DATABASE_BROKEN',
+    'its database is damaged',
+    'move meta.db away: the next command rebuilds it',
+  ],
+  SQLITE_NOTADB: [
+    'STORE_DATABASE_BROKEN',
+    'its database is damaged',
+    'move meta.db away: the next command rebuilds it',
+  ],
+  SQLITE_IOERR: ['STORE_IO', 'input/output error in its database', 'is the disk full or failing? See df and dmesg'],
+};
+
+/** The error a person can act on, where `error` is a refusal of the machine; any other error unchanged. */
+export function storeFault(error: unknown, where: string): unknown {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const known = hints[code] ?? hints[code.split('_', 2).join('_')];
+  if (known === undefined || error instanceof StoreError) return error;
+  const [name, text, hint] = known;
+  return new StoreError(name, { message: `store ${where}: ${text}`, hint, cause: error });
+}
+
+/** Runs `action`; refusals of the machine come out as StoreErrors about `where`. */
+export async function withFaults<T>(where: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw storeFault(error, where);
+  }
+}
+
+/** True for an Error with one of these system codes. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}

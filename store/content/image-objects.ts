@@ -1,0 +1,83 @@
+// What an image consists of: the objects that its digest leads to. For the collector, the bill and the check after a crash.
+import { readFileSync } from 'node:fs';
+import { type DiffId, type Digest, parseDiffId, parseDigest } from '../words.js';
+import { hasCode } from './faults.js';
+import type { Store } from './handle.js';
+import { blobFile } from './paths.js';
+
+/** Larger blobs are no manifests. @see OCI distribution-spec v1.1: registries refuse manifests above 4 MiB */
+const maxDocumentBytes = 8 << 20;
+
+export interface Reached {
+  readonly layers: Set<DiffId>;
+  readonly blobs: Set<Digest>;
+}
+
+/**
+ * Adds to `into` what `digest` leads to: an index of images to its images, an image to its config and layers, a layer to its
+ * compressed blobs, any other object to itself only.
+ */
+export function reachFrom(store: Store, digest: Digest, into: Reached): void {
+  const { database } = store;
+  const diffId = digest as DiffId;
+  if (!into.layers.has(diffId) && database.layer(diffId) !== null) addLayer(store, diffId, into);
+  const blob = database.blob(digest);
+  if (blob === null || into.blobs.has(digest)) return;
+  into.blobs.add(digest);
+
+  const row = database.image(digest);
+  if (row !== null) {
+    into.blobs.add(row.configDigest);
+    for (const id of row.layers) addLayer(store, id, into);
+    return;
+  }
+  const document = blob.size <= maxDocumentBytes ? readDocument(store, digest) : null;
+  if (document === null) return;
+  for (const child of digestsIn(document.manifests)) reachFrom(store, child, into);
+  for (const part of [...digestsIn([document.config]), ...digestsIn(document.layers)]) reachFrom(store, part, into);
+  const rootfs = isObject(document.rootfs) ? document.rootfs.diff_ids : null;
+  for (const id of stringsIn(rootfs)) addLayer(store, parseDiffId(id), into);
+}
+
+/** True if every part of the image is in the store; of an index of images, every part of those that were ever in it. */
+export function imageComplete(store: Store, digest: Digest): boolean {
+  const { database } = store;
+  if (database.blob(digest) === null) return false;
+  const row = database.image(digest);
+  if (row !== null) {
+    return database.blob(row.configDigest) !== null && row.layers.every((id) => database.layer(id) !== null);
+  }
+  const children = digestsIn(readDocument(store, digest)?.manifests);
+  return children.every((child) => database.image(child) === null || imageComplete(store, child));
+}
+
+function addLayer(store: Store, diffId: DiffId, into: Reached): void {
+  if (into.layers.has(diffId)) return;
+  into.layers.add(diffId);
+  for (const { digest } of store.database.compressions(diffId)) into.blobs.add(digest);
+}
+
+function readDocument(store: Store, digest: Digest): Readonly<Record<string, unknown>> | null {
+  try {
+    const text = readFileSync(blobFile(store.dir, digest), 'utf8');
+    const value: unknown = text.startsWith('{') ? JSON.parse(text) : null;
+    return isObject(value) ? value : null;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function digestsIn(list: unknown): Digest[] {
+  if (!Array.isArray(list)) return [];
+  return stringsIn(list.map((each: unknown) => (isObject(each) ? each.digest : null))).map(parseDigest);
+}
+
+function stringsIn(list: unknown): string[] {
+  if (!Array.isArray(list)) return [];
+  return list.filter((each): each is string => typeof each === 'string' && /^sha256:[0-9a-f]{64}$/.test(each));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,115 @@
+// A layer's way into the store: a staging directory in the lease becomes layers/sha256/<hex>/ in one rename, then its row.
+//
+// After a kill: before the rename there is garbage in tmp/; between rename and row a directory without a row, which nobody
+// sees, and which the collector removes or the next one to publish that layer replaces (it may be torn after a power cut).
+// The rename happens inside the row's transaction, so that two publishers of one layer come one after the other.
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TarEntry } from '../format/entry.js';
+import { encodeIndex } from '../format/index-encode.js';
+import { scanTar } from '../format/tar-scan.js';
+import type { Layer, Lease } from '../types.js';
+import { type DiffId, parseDiffId } from '../words.js';
+import type { LayerRow } from './database.js';
+import { hasCode } from './faults.js';
+import type { Store } from './handle.js';
+import { whileLocked } from './lease.js';
+import * as paths from './paths.js';
+import { discard } from './trash.js';
+
+/** The layer with this diffID, if the store has it. The open leases of `store` hold it from now on. */
+export function findLayer(store: Store, diffId: DiffId): Layer | null {
+  store.protect(diffId);
+  const row = store.database.layer(diffId);
+  // A file may be gone though its row is there: someone else's hand, or a collector that was killed.
+  if (row === null || !existsSync(paths.tarPath(store.dir, diffId))) return null;
+  return layerOf(store, row);
+}
+
+/** A directory for a layer in the making; its tar is written to `<dir>/tar`. */
+export function stageLayer(lease: Lease): string {
+  const stage = lease.path('layer');
+  mkdirSync(stage, { mode: 0o700 });
+  return stage;
+}
+
+/**
+ * Makes the staged tar a layer. Idempotent: where another process was faster, its files stay.
+ *
+ * @param tar what was written to `<stage>/tar`
+ * @param options.entries what lies in the tar, if known; else it is scanned
+ * @param options.alongside writes further rows in the same transaction
+ * @throws StoreError TAR_*: not a tar that can be a layer; then nothing was published
+ */
+export async function publishLayer(
+  store: Store,
+  stage: string,
+  tar: { readonly sha256: string; readonly size: number },
+  options: { readonly entries?: readonly TarEntry[]; readonly alongside?: (diffId: DiffId) => void } = {},
+): Promise<Layer> {
+  const alongside = options.alongside ?? (() => {});
+  const diffId = parseDiffId(`sha256:${tar.sha256}`);
+  store.protect(diffId);
+  const known = findLayer(store, diffId);
+  if (known !== null) {
+    store.database.transaction(() => alongside(diffId));
+    await discard(store, stage);
+    return known;
+  }
+  const indexSize = writeIndex(stage, tar.size, options.entries ?? scanTar(join(stage, 'tar'), tar.size));
+  const row: LayerRow = { diffId, size: tar.size, indexSize };
+  writeFileSync(join(stage, 'record.json'), `${JSON.stringify(row)}\n`, { mode: 0o600 });
+
+  await whileLocked(store.dir, 'shared', () =>
+    store.database.transaction(() => {
+      const target = paths.layerDir(store.dir, diffId);
+      if (store.database.layer(diffId) === null || !existsSync(join(target, 'tar'))) {
+        replaceDir(store, stage, target);
+        store.database.putLayer(row);
+      }
+      alongside(diffId);
+    }),
+  );
+  if (existsSync(stage)) await discard(store, stage);
+  return layerOf(store, row);
+}
+
+/** Writes a layer's index anew from its tar, to the disk. */
+export function renewIndex(store: Store, diffId: DiffId): void {
+  const tar = paths.tarPath(store.dir, diffId);
+  const target = paths.indexPath(store.dir, diffId);
+  const { size } = statSync(tar);
+  const index = encodeIndex(scanTar(tar, size), size);
+  if (index === null) return;
+  const temp = `${target}.${randomUUID()}`;
+  writeFileSync(temp, index, { mode: 0o600, flush: true });
+  renameSync(temp, target);
+}
+
+function writeIndex(stage: string, tarSize: number, entries: readonly TarEntry[]): number | null {
+  const index = encodeIndex(entries, tarSize);
+  if (index === null) return null;
+  writeFileSync(join(stage, 'index.erofs'), index, { mode: 0o600 });
+  return index.length;
+}
+
+/** What lies at `target` belongs to nobody: it has no row, or is incomplete. */
+function replaceDir(store: Store, stage: string, target: string): void {
+  try {
+    renameSync(stage, target);
+  } catch (error) {
+    if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+    renameSync(target, join(paths.trashDir(store.dir), randomUUID()));
+    renameSync(stage, target);
+  }
+}
+
+function layerOf(store: Store, row: LayerRow): Layer {
+  return {
+    diffId: row.diffId,
+    size: row.size,
+    tarPath: paths.tarPath(store.dir, row.diffId),
+    indexPath: row.indexSize === null ? null : paths.indexPath(store.dir, row.diffId),
+  };
+}

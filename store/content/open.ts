@@ -1,0 +1,158 @@
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { bootId } from '#native';
+import { StoreError } from '../errors.js';
+import { type Engine, loadEngine, openDatabase, schemaVersion } from './database.js';
+import { hasCode, storeFault } from './faults.js';
+import { applyFlushed, flushStore, startFlush } from './flush.js';
+import { Store, type StoreOptions } from './handle.js';
+import { sweepLeases, whileLocked } from './lease.js';
+import * as paths from './paths.js';
+import { rebuildDatabase } from './rebuild.js';
+import { recoverUnflushed } from './recover.js';
+import { emptyTrash, trashForgotten } from './trash.js';
+
+export const formatVersion = 1;
+/** A log longer than this is worked into the database at opening, when nothing waits to be written. */
+const longLogBytes = 2 << 20;
+
+/**
+ * Opens the store in `dir`, creating it where there is none. What killed processes left is swept; what an earlier boot did
+ * not bring to the disk is verified, which takes time only after a power cut.
+ *
+ * @throws StoreError STORE_TOO_NEW, STORE_NOT_A_STORE, STORE_DENIED, STORE_FULL
+ */
+export async function openStore(dir: string, options: StoreOptions = {}): Promise<Store> {
+  const root = resolve(dir);
+  try {
+    const engine = await loadEngine();
+    const boot = options.bootId ?? bootId();
+    if (readFormat(root) === null) await createStore(root, engine, boot);
+    if (!isWritable(root)) return readOnlyStore(root, engine, boot, options);
+
+    const swept = await sweepLeases(root);
+    const lost = !fs.existsSync(paths.databasePath(root));
+    if (lost) await whileLocked(root, 'exclusive', () => createDatabase(root, engine, boot));
+    const database = openDatabase(engine, paths.databasePath(root), boot);
+    const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
+    refuseNewer(root, database.version(), schemaVersion);
+    applyFlushed(store);
+    await recoverUnflushed(store);
+    if (swept || trashForgotten(root)) await emptyTrash(root);
+    if (logBytes(root) > longLogBytes) database.checkpoint();
+    return store;
+  } catch (error) {
+    throw storeFault(error, root);
+  }
+}
+
+async function finishStore(store: Store): Promise<void> {
+  if (store.readOnly || !store.database.wrote) return;
+  if (store.options.sync) await flushStore(store);
+  else startFlush(store);
+}
+
+async function createStore(root: string, engine: Engine, boot: string): Promise<void> {
+  fs.mkdirSync(root, { recursive: true, mode: 0o700 });
+  const known = new Set(['format.json', 'format.json.new', 'meta.db', 'meta.db-wal', 'meta.db-shm', 'lock']);
+  for (const path of paths.storeDirs(root)) known.add(path.slice(root.length + 1).split('/')[0] ?? '');
+  const foreign = fs.readdirSync(root).find((name) => !known.has(name));
+  if (foreign !== undefined) {
+    throw new StoreError('STORE_NOT_A_STORE', {
+      message: `${root} is no store: it contains '${foreign}'`,
+      hint: 'give --store an empty or a new directory',
+    });
+  }
+  fs.chmodSync(root, 0o700);
+  await whileLocked(root, 'exclusive', () => {
+    if (readFormat(root) !== null) return;
+    for (const path of paths.storeDirs(root)) {
+      fs.mkdirSync(path, { recursive: true });
+      fs.chmodSync(path, 0o700);
+    }
+    createDatabase(root, engine, boot);
+    // Last of all, so that a directory with a format is a complete store.
+    const format = `${paths.formatPath(root)}.new`;
+    fs.writeFileSync(format, `${JSON.stringify({ format: 'tsbuild-store', version: formatVersion })}\n`, {
+      flush: true,
+    });
+    fs.renameSync(format, paths.formatPath(root));
+  });
+}
+
+/** In a new store there is nothing to rebuild from; in an old one meta.db was lost. */
+function createDatabase(root: string, engine: Engine, boot: string): void {
+  const database = openDatabase(engine, paths.databasePath(root), boot);
+  database.create(() => rebuildDatabase(root, database));
+  database.close();
+}
+
+/** Null where there is no store. */
+function readFormat(root: string): number | null {
+  let text: string;
+  try {
+    text = fs.readFileSync(paths.formatPath(root), 'utf8');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    throw error;
+  }
+  const version = parseVersion(text);
+  if (version === null) {
+    throw new StoreError('STORE_NOT_A_STORE', {
+      message: `${paths.formatPath(root)} does not describe a store`,
+      hint: 'choose another directory with --store',
+    });
+  }
+  refuseNewer(root, version, formatVersion);
+  return version;
+}
+
+function parseVersion(text: string): number | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || !('format' in value) || !('version' in value)) return null;
+    return value.format === 'tsbuild-store' && typeof value.version === 'number' ? value.version : null;
+  } catch {
+    return null;
+  }
+}
+
+function refuseNewer(root: string, found: number, known: number): void {
+  if (found <= known) return;
+  throw new StoreError('STORE_TOO_NEW', {
+    message: `store ${root} has format ${found}, this version of tsbuild knows ${known}`,
+    hint: 'update tsbuild, or choose another directory with --store',
+  });
+}
+
+function isWritable(root: string): boolean {
+  try {
+    fs.accessSync(root, fs.constants.W_OK);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EROFS', 'EACCES')) return false;
+    throw error;
+  }
+}
+
+/** SQLite writes beside a database even to read it: where it can't, it reads a copy. */
+function readOnlyStore(root: string, engine: Engine, boot: string, options: StoreOptions): Store {
+  const copyDir = fs.mkdtempSync(join(tmpdir(), 'tsbuild-store-'));
+  try {
+    for (const name of ['meta.db', 'meta.db-wal']) {
+      if (fs.existsSync(join(root, name))) fs.copyFileSync(join(root, name), join(copyDir, name));
+    }
+    const database = openDatabase(engine, join(copyDir, 'meta.db'), boot);
+    refuseNewer(root, database.version(), schemaVersion);
+    database.hideUntrusted();
+    return new Store({ dir: root, readOnly: true, database, options, finish: finishStore });
+  } finally {
+    // The open database keeps its files alive.
+    fs.rmSync(copyDir, { recursive: true, force: true });
+  }
+}
+
+function logBytes(root: string): number {
+  return fs.statSync(`${paths.databasePath(root)}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}

@@ -1,0 +1,47 @@
+// Where things lie in a store directory. @see store/FORMAT.md
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { DiffId, Digest } from '../words.js';
+
+export const formatPath = (dir: string): string => join(dir, 'format.json');
+export const databasePath = (dir: string): string => join(dir, 'meta.db');
+/** Held shared while something is published, exclusively while something is collected. */
+export const lockPath = (dir: string): string => join(dir, 'lock');
+export const layersDir = (dir: string): string => join(dir, 'layers', 'sha256');
+export const layerDir = (dir: string, diffId: DiffId): string => join(layersDir(dir), hexOf(diffId));
+export const tarPath = (dir: string, diffId: DiffId): string => join(layerDir(dir, diffId), 'tar');
+export const indexPath = (dir: string, diffId: DiffId): string => join(layerDir(dir, diffId), 'index.erofs');
+export const recordPath = (dir: string, diffId: DiffId): string => join(layerDir(dir, diffId), 'record.json');
+export const treesDir = (dir: string): string => join(dir, 'trees');
+export const treeDir = (dir: string, diffId: DiffId): string => join(treesDir(dir), hexOf(diffId));
+export const blobsDir = (dir: string): string => join(dir, 'blobs', 'sha256');
+export const blobFile = (dir: string, digest: Digest): string => join(blobsDir(dir), hexOf(digest));
+export const tagsDir = (dir: string): string => join(dir, 'tags');
+/** Named by the hash of the reference: a reference may be longer than a file name. */
+export const tagFile = (dir: string, reference: string): string =>
+  join(tagsDir(dir), `${createHash('sha256').update(reference).digest('hex')}.json`);
+export const tmpDir = (dir: string): string => join(dir, 'tmp');
+export const leaseDir = (dir: string, lease: string): string => join(tmpDir(dir), lease);
+export const leaseLock = (dir: string, lease: string): string => join(tmpDir(dir), `${lease}.lock`);
+/** Blobs whose bytes were found damaged. */
+export const quarantineDir = (dir: string): string => join(dir, 'quarantine');
+export const trashDir = (dir: string): string => join(dir, 'trash');
+/** Batches of objects on their way to the disk: `<id>.json` while under way, `<id>.done` afterwards. */
+export const flushDir = (dir: string): string => join(dir, 'flush');
+
+/** The directories of an empty store, parents first. */
+export const storeDirs = (dir: string): string[] => [
+  join(dir, 'layers'),
+  layersDir(dir),
+  treesDir(dir),
+  join(dir, 'blobs'),
+  blobsDir(dir),
+  tagsDir(dir),
+  tmpDir(dir),
+  trashDir(dir),
+  flushDir(dir),
+];
+
+export function hexOf(digest: Digest): string {
+  return digest.slice('sha256:'.length);
+}

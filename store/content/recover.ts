@@ -1,0 +1,84 @@
+// After a reboot: what the last boot did not flush is verified, or dropped.
+//
+// A power cut may leave a file with its right name and size and wrong content. Rows that are unflushed and of another boot
+// tell which files may be such ones; there are some only if the machine went down within moments of a command. Layers and
+// blobs are hashed; indexes are written anew, since a torn one would be read by the kernel; trees are dropped, to be made
+// again on demand. Then tags: one whose image is not complete goes back to the image it had when it last was flushed.
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { DiffId, Digest } from '../words.js';
+import { hasCode } from './faults.js';
+import type { Store } from './handle.js';
+import { imageComplete } from './image-objects.js';
+import { renewIndex } from './layer.js';
+import { whileLocked } from './lease.js';
+import * as paths from './paths.js';
+import { writeTagFile } from './tags.js';
+
+/** Deals with everything that an earlier boot left unflushed. Costs nothing where there is nothing. */
+export async function recoverUnflushed(store: Store): Promise<void> {
+  const { database, dir } = store;
+  const suspect = database.unflushed('earlier');
+  const badLayers: DiffId[] = [];
+  const badBlobs: Digest[] = [];
+  for (const [id] of suspect.layers) {
+    if (!(await isIntact(paths.tarPath(dir, id), id))) badLayers.push(id);
+    else renewIndex(store, id);
+  }
+  for (const [digest] of suspect.blobs) {
+    if (!(await isIntact(paths.blobFile(dir, digest), digest))) badBlobs.push(digest);
+  }
+  if (suspect.layers.length + suspect.blobs.length + suspect.trees.length + suspect.tags.length === 0) return;
+
+  await whileLocked(dir, 'exclusive', () => {
+    const dropped: string[] = [];
+    database.transaction(() => {
+      for (const id of badLayers) {
+        database.deleteLayer(id);
+        dropped.push(paths.layerDir(dir, id));
+      }
+      for (const digest of badBlobs) {
+        database.deleteBlob(digest);
+        dropped.push(paths.blobFile(dir, digest));
+      }
+      for (const [id] of suspect.trees) {
+        database.deleteTree(id);
+        dropped.push(paths.treeDir(dir, id));
+      }
+      // What was read from the disk is on the disk.
+      database.markFlushed({ ...suspect, trees: [], tags: [] });
+    });
+    for (const path of dropped.filter((each) => existsSync(each)))
+      renameSync(path, join(paths.trashDir(dir), randomUUID()));
+  });
+  recoverTags(store);
+}
+
+function recoverTags(store: Store): void {
+  const { database, dir } = store;
+  const suspect = database.unflushed('earlier').tags;
+  for (const [reference, writtenMs] of suspect) {
+    const tag = database.tag(reference);
+    if (tag === null) continue;
+    if (imageComplete(store, tag.digest)) {
+      database.markFlushed({ layers: [], blobs: [], trees: [], tags: [[reference, writtenMs]] });
+      writeTagFile(store, reference, tag.digest);
+      continue;
+    }
+    const earlier = database.revertTag(reference);
+    if (earlier !== null) writeTagFile(store, reference, earlier);
+    else rmSync(paths.tagFile(dir, reference), { force: true });
+  }
+}
+
+async function isIntact(path: string, digest: Digest): Promise<boolean> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'EIO')) return false;
+    throw error;
+  }
+  return `sha256:${hash.digest('hex')}` === digest;
+}

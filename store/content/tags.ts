@@ -1,0 +1,62 @@
+// Tags: names that point at images. The row counts; tags/<hash>.json beside it is there for rebuilding a lost database.
+import { randomUUID } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { StoreError } from '../errors.js';
+import type { Digest } from '../words.js';
+import type { TagRow } from './database.js';
+import { storeFault } from './faults.js';
+import type { Store } from './handle.js';
+import { tagFile, tagsDir } from './paths.js';
+
+/**
+ * Points `reference` at the manifest or image index `digest`.
+ *
+ * @throws StoreError IMAGE_MISSING if the store does not hold that blob (any more)
+ */
+export function setTag(store: Store, reference: string, digest: Digest): void {
+  store.requireWritable();
+  try {
+    store.database.transaction(() => {
+      if (store.database.blob(digest) === null) {
+        throw new StoreError('IMAGE_MISSING', {
+          message: `can't tag ${digest} as ${reference}: the store holds no such image`,
+          hint: "see 'tsbuild images' for those it holds",
+        });
+      }
+      store.database.putTag(reference, digest);
+    });
+    writeTagFile(store, reference, digest);
+  } catch (error) {
+    throw storeFault(error, store.dir);
+  }
+}
+
+/** The digest `reference` points at, or null. */
+export function getTag(store: Store, reference: string): Digest | null {
+  return store.database.tag(reference)?.digest ?? null;
+}
+
+/** All tags, by reference. */
+export function listTagRows(store: Store): TagRow[] {
+  return store.database.tags();
+}
+
+/** Removes a tag; its image stays until garbage is collected. False if there was none. */
+export function deleteTag(store: Store, reference: string): boolean {
+  store.requireWritable();
+  const existed = store.database.deleteTag(reference);
+  rmSync(tagFile(store.dir, reference), { force: true });
+  return existed;
+}
+
+/** Writes the copy beside the database; a reader sees the old one or the new one. */
+export function writeTagFile(store: Store, reference: string, digest: Digest): void {
+  const temp = `${tagsDir(store.dir)}/${randomUUID()}.new`;
+  try {
+    writeFileSync(temp, `${JSON.stringify({ reference, digest })}\n`, { mode: 0o600 });
+    renameSync(temp, tagFile(store.dir, reference));
+  } catch (error) {
+    rmSync(temp, { force: true });
+    throw error;
+  }
+}
