@@ -1,5 +1,6 @@
 // The batches that run inside this process, on worker threads. What steps wrote is reached through Host instead.
 import { availableParallelism } from 'node:os';
+import { decodeRemove, encodeRemove } from './apply-codec.js';
 import { decodeAssemble, decodeHash, encodeAssemble, encodeHash, type FileRef } from './assemble-codec.js';
 import { openLibrary } from './library.js';
 import type { AssembleRequest, AssembleResult, FileStat, WalkOptions } from './types.js';
@@ -40,4 +41,15 @@ export async function hashFiles(files: readonly FileRef[]): Promise<string[]> {
     shares.map(async (part) => decodeHash(await library.run('hash', encodeHash(part)))),
   );
   return digests.flat();
+}
+
+/**
+ * Removes directories of ours with everything in them, without following a symlink or entering a mount point.
+ * Missing ones are fine.
+ *
+ * @throws SystemError REMOVE_FAILED
+ */
+export async function removeTrees(dirs: readonly string[]): Promise<void> {
+  const library = await openLibrary();
+  decodeRemove(await library.run('remove', encodeRemove(dirs)));
 }

@@ -1,4 +1,4 @@
-export { assembleTar, hashFiles, walkTree } from './batch.js';
+export { assembleTar, hashFiles, removeTrees, walkTree } from './batch.js';
 export type { FileRef } from './batch-codec.js';
 export { bootId, syncFile } from './durable.js';
 export { CodedError, SystemError } from './errors.js';

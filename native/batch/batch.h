@@ -18,8 +18,8 @@
 
 #define TSB_EXPORT __attribute__((visibility("default")))
 
-/* Each executes one request and returns a reply for tsb_free, or NULL if there is no memory for one.
- * Safe to call from any thread, any number at a time. The size of a reply is in its head. */
+/* Each executes one request and returns a reply for tsb_free, or NULL if there is no memory for
+ * one. Safe to call from any thread, any number at a time. The size of a reply is in its head. */
 TSB_EXPORT uint8_t *tsb_walk(const uint8_t *request, size_t length);
 TSB_EXPORT uint8_t *tsb_assemble(const uint8_t *request, size_t length);
 TSB_EXPORT uint8_t *tsb_hash(const uint8_t *request, size_t length);
@@ -29,8 +29,8 @@ TSB_EXPORT void tsb_free(uint8_t *reply);
 /* flock(2) without waiting: mode 0 shared, 1 exclusive, 2 unlock. Returns 0 or an errno. */
 TSB_EXPORT int tsb_lock(int fd, int mode);
 
-/* `walk|assemble|hash|apply|remove` (the last argument): the request on standard input, the reply on
- * standard output. Returns the exit status: 0 if a reply was written, be it an error. */
+/* `walk|assemble|hash|apply|remove` (the last argument): the request on standard input, the reply
+ * on standard output. Returns the exit status: 0 if a reply was written, be it an error. */
 int tsb_batch_main(int argc, char **argv);
 
 #endif

@@ -18,29 +18,34 @@ const uint8_t *in_bytes(struct batch_in *in, size_t length) {
 uint32_t in_u32(struct batch_in *in) {
   uint32_t value = 0;
   const uint8_t *bytes = in_bytes(in, sizeof value);
-  if (bytes) memcpy(&value, bytes, sizeof value);
+  if (bytes)
+    memcpy(&value, bytes, sizeof value);
   return value;
 }
 
 int64_t in_signed(struct batch_in *in) {
   double value = 0;
   const uint8_t *bytes = in_bytes(in, sizeof value);
-  if (bytes) memcpy(&value, bytes, sizeof value);
-  if (value >= -EXACT_DOUBLE && value <= EXACT_DOUBLE) return (int64_t)value;
+  if (bytes)
+    memcpy(&value, bytes, sizeof value);
+  if (value >= -EXACT_DOUBLE && value <= EXACT_DOUBLE)
+    return (int64_t)value;
   in->bad = true; /* also NaN */
   return 0;
 }
 
 uint64_t in_size(struct batch_in *in) {
   int64_t value = in_signed(in);
-  if (value >= 0) return (uint64_t)value;
+  if (value >= 0)
+    return (uint64_t)value;
   in->bad = true;
   return 0;
 }
 
 const char *in_text(struct batch_in *in, uint32_t length) {
   const uint8_t *bytes = in_bytes(in, (size_t)length + 1);
-  if (bytes && memchr(bytes, 0, (size_t)length + 1) == bytes + length) return (const char *)bytes;
+  if (bytes && memchr(bytes, 0, (size_t)length + 1) == bytes + length)
+    return (const char *)bytes;
   in->bad = true;
   return "";
 }
@@ -48,15 +53,18 @@ const char *in_text(struct batch_in *in, uint32_t length) {
 const char *in_string(struct batch_in *in, uint32_t *length) {
   uint32_t size = in_u32(in);
   const char *text = in_text(in, size);
-  if (length) *length = in->bad ? 0 : size;
+  if (length)
+    *length = in->bad ? 0 : size;
   return text;
 }
 
 uint8_t *out_space(struct batch_out *out, size_t length) {
-  if (out->full) return NULL;
+  if (out->full)
+    return NULL;
   if (length > out->room - out->length) {
     size_t room = out->room ? out->room : 4096;
-    while (room - out->length < length && room <= BATCH_LIMIT) room *= 2;
+    while (room - out->length < length && room <= BATCH_LIMIT)
+      room *= 2;
     uint8_t *data = room > BATCH_LIMIT ? NULL : realloc(out->data, room);
     if (!data) {
       out->full = true;
@@ -72,7 +80,8 @@ uint8_t *out_space(struct batch_out *out, size_t length) {
 
 void out_bytes(struct batch_out *out, const void *bytes, size_t length) {
   uint8_t *space = out_space(out, length);
-  if (space && length) memcpy(space, bytes, length);
+  if (space && length)
+    memcpy(space, bytes, length);
 }
 
 void out_u32(struct batch_out *out, uint32_t value) { out_bytes(out, &value, sizeof value); }

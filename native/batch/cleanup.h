@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 static inline void batch_close_fd(const int *fd) {
-  if (*fd >= 0) close(*fd);
+  if (*fd >= 0)
+    close(*fd);
 }
 
 static inline void batch_free_pointer(void *pointer) { free(*(void **)pointer); }

@@ -18,19 +18,23 @@ uint8_t *batch_run(batch_verb *verb, const uint8_t *request, size_t length, size
   struct batch_out out = {0};
   struct batch_failure failure = {0};
   uint8_t *head = out_space(&out, BATCH_HEAD);
-  if (!head) return NULL;
+  if (!head)
+    return NULL;
   memset(head, 0, BATCH_HEAD);
   int result = in_u32(&in) == BATCH_MAGIC ? verb(&in, &out, &failure)
                                           : batch_bad_request(&failure, "no magic");
-  if (result == 0 && out.full) result = batch_no_memory(&failure);
+  if (result == 0 && out.full)
+    result = batch_no_memory(&failure);
   if (result < 0) {
     out.length = BATCH_HEAD; /* there is room for the object: the first allocation is 4096 */
     out.full = false;
     out_bytes(&out, failure.object, failure.length);
-    if (out.full) failure.length = 0;
+    if (out.full)
+      failure.length = 0;
   }
   write_head(&out, &failure);
-  if (reply_length) *reply_length = out.length;
+  if (reply_length)
+    *reply_length = out.length;
   return out.data;
 }
 

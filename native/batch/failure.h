@@ -30,7 +30,8 @@ int batch_failed_as(struct batch_failure *failure, enum batch_stage stage, int e
 int batch_bad_request(struct batch_failure *failure, const char *what);
 int batch_no_memory(struct batch_failure *failure);
 
-/* One verb: reads the request behind its magic, appends the payload; 0, or -1 with `failure` filled. */
+/* One verb: reads the request behind its magic, appends the payload; 0, or -1 with `failure`
+ * filled. */
 typedef int batch_verb(struct batch_in *in, struct batch_out *out, struct batch_failure *failure);
 
 batch_verb batch_walk, batch_assemble, batch_hash, batch_remove, batch_apply;

@@ -11,7 +11,8 @@ void lane_init(struct hash_lane *lane) {
 }
 
 static void stop_thread(struct hash_lane *lane) {
-  if (!lane->started) return;
+  if (!lane->started)
+    return;
   pthread_mutex_lock(&lane->lock);
   lane->finished = true;
   pthread_cond_signal(&lane->changed);
@@ -22,7 +23,8 @@ static void stop_thread(struct hash_lane *lane) {
 
 void lane_free(struct hash_lane *lane) {
   stop_thread(lane);
-  for (size_t i = 0; i < LANE_CHUNKS; i++) free(lane->chunks[i].data);
+  for (size_t i = 0; i < LANE_CHUNKS; i++)
+    free(lane->chunks[i].data);
   pthread_cond_destroy(&lane->changed);
   pthread_mutex_destroy(&lane->lock);
 }
@@ -39,7 +41,8 @@ static void *lane_thread(void *data) {
   for (;;) {
     while (lane->consumed == lane->produced && !lane->finished)
       pthread_cond_wait(&lane->changed, &lane->lock);
-    if (lane->consumed == lane->produced) break;
+    if (lane->consumed == lane->produced)
+      break;
     pthread_mutex_unlock(&lane->lock);
     hash_next(lane);
     pthread_mutex_lock(&lane->lock);
@@ -61,7 +64,8 @@ static void start_thread(struct hash_lane *lane) {
 }
 
 struct chunk *lane_chunk(struct hash_lane *lane) {
-  if (lane->produced == 1 && !lane->started && !lane->alone) start_thread(lane);
+  if (lane->produced == 1 && !lane->started && !lane->alone)
+    start_thread(lane);
   if (lane->alone && lane->consumed < lane->produced) {
     hash_next(lane);
     lane->consumed++;
@@ -73,7 +77,8 @@ struct chunk *lane_chunk(struct hash_lane *lane) {
     pthread_mutex_unlock(&lane->lock);
   }
   struct chunk *chunk = &lane->chunks[lane->produced % LANE_CHUNKS];
-  if (!chunk->data && !(chunk->data = malloc(CHUNK_ROOM))) return NULL;
+  if (!chunk->data && !(chunk->data = malloc(CHUNK_ROOM)))
+    return NULL;
   chunk->length = 0;
   chunk->zeros = 0;
   return chunk;
@@ -92,6 +97,7 @@ void lane_submit(struct hash_lane *lane) {
 
 void lane_finish(struct hash_lane *lane, uint8_t digest[SHA256_BYTES]) {
   stop_thread(lane);
-  for (; lane->consumed < lane->produced; lane->consumed++) hash_next(lane);
+  for (; lane->consumed < lane->produced; lane->consumed++)
+    hash_next(lane);
   SHA256_Final(digest, &lane->sha);
 }

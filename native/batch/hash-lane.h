@@ -10,7 +10,9 @@
 #include "sha256.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
-#define CHUNK_ROOM (CHUNK_BYTES + 4096) /* a file that starts in a chunk has its first 4096 there */
+#define CHUNK_ROOM                                                                                 \
+  (CHUNK_BYTES + 4096) /* a file that starts in a chunk has its first 4096 there                   \
+                        */
 #define LANE_CHUNKS 4
 
 struct chunk {
@@ -25,7 +27,7 @@ struct hash_lane {
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t changed;
-  size_t produced, consumed; /* chunks so far; guarded by lock */
+  size_t produced, consumed;     /* chunks so far; guarded by lock */
   bool started, finished, alone; /* alone: no thread could be had, the caller hashes */
 };
 
@@ -34,7 +36,8 @@ void lane_init(struct hash_lane *lane);
 void lane_free(struct hash_lane *lane);
 /* The chunk to fill next, empty, after waiting for room; NULL if there is no memory. */
 struct chunk *lane_chunk(struct hash_lane *lane);
-/* Hands over the chunk that lane_chunk gave. Its bytes may be read until lane_chunk is called again. */
+/* Hands over the chunk that lane_chunk gave. Its bytes may be read until lane_chunk is called
+ * again. */
 void lane_submit(struct hash_lane *lane);
 /* Waits for everything submitted. */
 void lane_finish(struct hash_lane *lane, uint8_t digest[SHA256_BYTES]);

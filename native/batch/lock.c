@@ -6,8 +6,10 @@
 
 int tsb_lock(int fd, int mode) {
   static const int modes[] = {LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB, LOCK_UN};
-  if (mode < 0 || mode > 2) return EINVAL;
+  if (mode < 0 || mode > 2)
+    return EINVAL;
   while (flock(fd, modes[mode]) < 0)
-    if (errno != EINTR) return errno;
+    if (errno != EINTR)
+      return errno;
   return 0;
 }

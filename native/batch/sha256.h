@@ -1,5 +1,5 @@
-/* SHA-256 from libcrypto.a by its oldest names: no provider is loaded, nothing is allocated, and the
- * assembler picks the CPU's own instructions. */
+/* SHA-256 from libcrypto.a by its oldest names: no provider is loaded, nothing is allocated, and
+ * the assembler picks the CPU's own instructions. */
 #ifndef TSB_BATCH_SHA256_H
 #define TSB_BATCH_SHA256_H
 
@@ -15,7 +15,8 @@
 
 static inline void sha256_zeros(SHA256_CTX *sha, uint64_t length) {
   static const uint8_t zeros[16384];
-  for (; length > sizeof zeros; length -= sizeof zeros) SHA256_Update(sha, zeros, sizeof zeros);
+  for (; length > sizeof zeros; length -= sizeof zeros)
+    SHA256_Update(sha, zeros, sizeof zeros);
   SHA256_Update(sha, zeros, length);
 }
 

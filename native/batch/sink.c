@@ -20,8 +20,10 @@ void sink_free(struct sink *sink) { lane_free(&sink->lane); }
 static int write_fully(int fd, const uint8_t *data, size_t length, uint64_t offset) {
   while (length) {
     ssize_t wrote = pwrite(fd, data, length, (off_t)offset);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return -1;
+    if (wrote < 0 && errno == EINTR)
+      continue;
+    if (wrote < 0)
+      return -1;
     data += wrote;
     length -= (size_t)wrote;
     offset += (uint64_t)wrote;
@@ -40,9 +42,11 @@ static int write_sparse(int fd, const uint8_t *data, size_t length, uint64_t off
   size_t from = 0, at = -offset & (BLOCK - 1);
   while (at + BLOCK <= length) {
     size_t run = at;
-    while (run + BLOCK <= length && is_zero_block(data + run)) run += BLOCK;
+    while (run + BLOCK <= length && is_zero_block(data + run))
+      run += BLOCK;
     if (run - at >= HOLE_BLOCKS * BLOCK) {
-      if (write_fully(fd, data + from, at - from, offset + from) < 0) return -1;
+      if (write_fully(fd, data + from, at - from, offset + from) < 0)
+        return -1;
       from = run;
     }
     at = run > at ? run : at + BLOCK;
@@ -52,7 +56,8 @@ static int write_sparse(int fd, const uint8_t *data, size_t length, uint64_t off
 
 static int flush(struct sink *sink) {
   struct chunk *chunk = sink->chunk;
-  if (!chunk) return 0;
+  if (!chunk)
+    return 0;
   lane_submit(&sink->lane);
   if (sink->fd >= 0 && write_sparse(sink->fd, chunk->data, chunk->length, sink->written) < 0)
     return -1;
@@ -66,7 +71,8 @@ uint8_t *sink_space(struct sink *sink, size_t *room) {
   /* Chunks end where the file is aligned, so that pages are written whole. */
   size_t limit = CHUNK_BYTES - (sink->written & (CHUNK_BYTES - 1));
   if (chunk && (chunk->zeros || chunk->length >= limit)) {
-    if (flush(sink) < 0) return NULL;
+    if (flush(sink) < 0)
+      return NULL;
     limit = CHUNK_BYTES - (sink->written & (CHUNK_BYTES - 1));
   }
   if (!sink->chunk && !(sink->chunk = lane_chunk(&sink->lane))) {
@@ -84,8 +90,10 @@ int sink_bytes(struct sink *sink, const uint8_t *bytes, size_t length) {
   while (length) {
     size_t room;
     uint8_t *space = sink_space(sink, &room);
-    if (!space) return -1;
-    if (room > length) room = length;
+    if (!space)
+      return -1;
+    if (room > length)
+      room = length;
     memcpy(space, bytes, room);
     sink_filled(sink, room);
     bytes += room;
@@ -96,14 +104,17 @@ int sink_bytes(struct sink *sink, const uint8_t *bytes, size_t length) {
 
 int sink_zeros(struct sink *sink, uint64_t length) {
   size_t room;
-  if (!sink_space(sink, &room)) return -1;
+  if (!sink_space(sink, &room))
+    return -1;
   sink->chunk->zeros = length;
   return 0;
 }
 
 int sink_finish(struct sink *sink, uint8_t digest[SHA256_BYTES], uint64_t *size) {
-  if (flush(sink) < 0) return -1;
-  if (sink->fd >= 0 && ftruncate(sink->fd, (off_t)sink->written) < 0) return -1;
+  if (flush(sink) < 0)
+    return -1;
+  if (sink->fd >= 0 && ftruncate(sink->fd, (off_t)sink->written) < 0)
+    return -1;
   lane_finish(&sink->lane, digest);
   *size = sink->written;
   return 0;

@@ -8,22 +8,28 @@
 #define HOLE_WORTH_IT 65536u
 
 void sources_free(struct sources *sources) {
-  for (uint32_t i = 0; i < sources->count; i++) close(sources->roots[i]);
+  for (uint32_t i = 0; i < sources->count; i++)
+    close(sources->roots[i]);
   free(sources->roots);
-  if (sources->dir >= 0) close(sources->dir);
+  if (sources->dir >= 0)
+    close(sources->dir);
 }
 
 int sources_open(struct sources *sources, struct batch_in *in, struct batch_failure *failure) {
   *sources = (struct sources){.dir = -1};
   uint32_t count = in_u32(in);
-  if (in->bad || count > in->left) return batch_bad_request(failure, "roots");
+  if (in->bad || count > in->left)
+    return batch_bad_request(failure, "roots");
   sources->roots = calloc((size_t)count + 1, sizeof *sources->roots);
-  if (!sources->roots) return batch_no_memory(failure);
+  if (!sources->roots)
+    return batch_no_memory(failure);
   while (sources->count < count) {
     const char *path = in_string(in, NULL);
-    if (in->bad) return batch_bad_request(failure, "root");
+    if (in->bad)
+      return batch_bad_request(failure, "root");
     int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return batch_failed(failure, BATCH_READ, path);
+    if (fd < 0)
+      return batch_failed(failure, BATCH_READ, path);
     sources->roots[sources->count++] = fd;
   }
   return 0;
@@ -39,18 +45,10 @@ static int source_dir(struct sources *sources, uint32_t root, const char *path, 
   if (sources->dir >= 0 && sources->dir_root == root && sources->dir_length == length &&
       memcmp(sources->dir_path, path, length) == 0)
     return sources->dir;
-  char text[4096] = ".";
-  if (length >= sizeof text) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  if (length) {
-    memcpy(text, path, length);
-    text[length] = 0;
-  }
-  if (sources->dir >= 0) close(sources->dir);
-  sources->dir = open_beneath(sources->roots[root], text, O_PATH | O_DIRECTORY,
-                              RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (sources->dir >= 0)
+    close(sources->dir);
+  sources->dir =
+      open_dir_beneath(sources->roots[root], path, length, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   sources->dir_root = root;
   sources->dir_path = path;
   sources->dir_length = length;
@@ -59,14 +57,18 @@ static int source_dir(struct sources *sources, uint32_t root, const char *path, 
 
 int source_file(struct sources *sources, uint32_t root, const char *path, struct stat *st,
                 struct batch_failure *failure) {
-  if (root >= sources->count) return batch_bad_request(failure, path);
+  if (root >= sources->count)
+    return batch_bad_request(failure, path);
   const char *slash = strrchr(path, '/');
   const char *name = slash ? slash + 1 : path;
   int dir = source_dir(sources, root, path, slash ? (size_t)(slash - path) : 0);
-  if (dir < 0) return source_failed(failure, path);
+  if (dir < 0)
+    return source_failed(failure, path);
   OWNED_FD fd = open_entry(dir, name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0 || fstat(fd, st) < 0) return source_failed(failure, path);
-  if (!S_ISREG(st->st_mode)) return batch_failed_as(failure, BATCH_CHANGED, EINVAL, path);
+  if (fd < 0 || fstat(fd, st) < 0)
+    return source_failed(failure, path);
+  if (!S_ISREG(st->st_mode))
+    return batch_failed_as(failure, BATCH_CHANGED, EINVAL, path);
   int result = fd;
   fd = -1;
   return result;
@@ -76,9 +78,12 @@ ssize_t read_fully(int fd, uint8_t *buffer, size_t length, uint64_t offset) {
   size_t done = 0;
   while (done < length) {
     ssize_t got = pread(fd, buffer + done, length - done, (off_t)(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return -1;
-    if (got == 0) break;
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return -1;
+    if (got == 0)
+      break;
     done += (size_t)got;
   }
   return (ssize_t)done;
@@ -91,23 +96,24 @@ bool source_touched(int fd, const struct stat *before) {
          now.st_mtim.tv_nsec != before->st_mtim.tv_nsec;
 }
 
-struct extent source_extent(int fd, const struct stat *st, uint64_t offset, uint64_t end) {
-  struct extent whole = {.end = end, .hole = false};
+uint64_t source_extent(int fd, const struct stat *st, uint64_t offset, uint64_t end, bool *hole) {
+  *hole = false;
   if ((uint64_t)st->st_blocks * 512 >= (uint64_t)st->st_size || end - offset < HOLE_WORTH_IT)
-    return whole;
-  uint64_t data = offset;
-  do {
-    off_t hole = lseek(fd, (off_t)data, SEEK_HOLE);
-    if (hole < 0) return whole; /* a filesystem that can't say: read the zeros */
-    off_t next = lseek(fd, hole, SEEK_DATA);
-    if (next < 0 && errno != ENXIO) return whole;
-    uint64_t hole_start = (uint64_t)hole < end ? (uint64_t)hole : end;
+    return end;
+  for (uint64_t data = offset; data < end;) {
+    off_t start = lseek(fd, (off_t)data, SEEK_HOLE);
+    if (start < 0)
+      return end; /* a filesystem that can't say: read the zeros */
+    off_t next = lseek(fd, start, SEEK_DATA);
+    if (next < 0 && errno != ENXIO)
+      return end;
+    uint64_t hole_start = (uint64_t)start < end ? (uint64_t)start : end;
     uint64_t hole_end = next >= 0 && (uint64_t)next < end ? (uint64_t)next : end;
-    if (hole_end - hole_start >= HOLE_WORTH_IT || hole_start == end)
-      return hole_start == offset && hole_end > offset
-                 ? (struct extent){.end = hole_end, .hole = true}
-                 : (struct extent){.end = hole_start, .hole = false};
+    if (hole_end - hole_start >= HOLE_WORTH_IT) {
+      *hole = hole_start == offset;
+      return *hole ? hole_end : hole_start;
+    }
     data = hole_end;
-  } while (data < end);
-  return whole;
+  }
+  return end;
 }

@@ -29,12 +29,8 @@ ssize_t read_fully(int fd, uint8_t *buffer, size_t length, uint64_t offset);
 /* The file was written to between two looks at it. */
 bool source_touched(int fd, const struct stat *before);
 
-/* A piece of a file that holds data, or is a hole. */
-struct extent {
-  uint64_t end;
-  bool hole;
-};
-/* The piece of `fd` that begins at `offset` and ends at `end` at the latest. Small holes are data. */
-struct extent source_extent(int fd, const struct stat *st, uint64_t offset, uint64_t end);
+/* Where the piece of `fd` that begins at `offset` ends, at the latest at `end`; *hole tells whether
+ * it is one. Small holes count as data. */
+uint64_t source_extent(int fd, const struct stat *st, uint64_t offset, uint64_t end, bool *hole);
 
 #endif

@@ -19,8 +19,8 @@ struct tree_level {
 struct tree {
   struct tree_level *levels;
   size_t depth, room;
-  size_t closed;           /* levels below this number are closed */
-  struct batch_out path;   /* of the deepest directory, relative to the first; no NUL */
+  size_t closed;            /* levels below this number are closed */
+  struct batch_out path;    /* of the deepest directory, relative to the first; no NUL */
   struct batch_out pending; /* names of directories still to enter, NUL-terminated, a stack */
 };
 

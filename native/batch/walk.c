@@ -1,5 +1,5 @@
-/* walk: everything lstat(2) and llistxattr(2) say about a directory tree. Nothing but directories is
- * opened, no symlink is followed.
+/* walk: everything lstat(2) and llistxattr(2) say about a directory tree. Nothing but directories
+ * is opened, no symlink is followed.
  *
  *   request  flags (1: with xattrs), string directory
  *   reply    u32 count, u32 0, then a record each, in byte order of the whole path, 8-aligned:
@@ -42,12 +42,16 @@ static void write_sorted(struct walk *walk, struct batch_out *out);
 int batch_walk(struct batch_in *in, struct batch_out *out, struct batch_failure *failure) {
   uint32_t flags = in_u32(in);
   const char *dir = in_string(in, NULL);
-  if (in->bad) return batch_bad_request(failure, "walk");
+  if (in->bad)
+    return batch_bad_request(failure, "walk");
   CLEANUP(walk_free) struct walk walk = {.failure = failure};
-  if (walk_init(&walk, dir, flags) < 0) return -1;
+  if (walk_init(&walk, dir, flags) < 0)
+    return -1;
   while (walk.tree.depth)
-    if (descend(&walk) < 0) return -1;
-  if (walk.records.full || walk.order.full) return batch_no_memory(failure);
+    if (descend(&walk) < 0)
+      return -1;
+  if (walk.records.full || walk.order.full)
+    return batch_no_memory(failure);
   write_sorted(&walk, out);
   return 0;
 }
@@ -65,13 +69,15 @@ static int record(struct walk *walk, int dir, const char *name, const struct sta
 
 static int walk_init(struct walk *walk, const char *dir, uint32_t flags) {
   walk->with_xattrs = flags & WALK_XATTRS;
-  if (xattr_reader_init(&walk->xattrs) < 0) return batch_no_memory(walk->failure);
+  if (xattr_reader_init(&walk->xattrs) < 0)
+    return batch_no_memory(walk->failure);
   int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct stat st;
   if (fd < 0 || tree_start(&walk->tree, fd) < 0 || fstat(fd, &st) < 0)
     return batch_failed(walk->failure, BATCH_WALK, dir);
   out_bytes(&walk->path, "", 1);
-  if (record(walk, fd, "", &st) < 0) return -1;
+  if (record(walk, fd, "", &st) < 0)
+    return -1;
   return read_directory(walk);
 }
 
@@ -90,10 +96,13 @@ static int failed_at(struct walk *walk) {
 static int set_path(struct walk *walk, const char *name) {
   walk->path.length = 0;
   out_bytes(&walk->path, walk->tree.path.data, walk->tree.path.length);
-  if (walk->tree.path.length) out_bytes(&walk->path, "/", 1);
+  if (walk->tree.path.length)
+    out_bytes(&walk->path, "/", 1);
   out_bytes(&walk->path, name, strlen(name) + 1);
-  if (walk->path.full) return batch_no_memory(walk->failure);
-  if (walk->path.length <= PATH_LIMIT) return 0;
+  if (walk->path.full)
+    return batch_no_memory(walk->failure);
+  if (walk->path.length <= PATH_LIMIT)
+    return 0;
   errno = ENAMETOOLONG;
   return failed_at(walk);
 }
@@ -101,19 +110,24 @@ static int set_path(struct walk *walk, const char *name) {
 static int read_directory(struct walk *walk) {
   int dir = tree_fd(&walk->tree);
   walk->names.length = 0;
-  if (read_names(dir, &walk->names) < 0) return failed_here(walk, BATCH_WALK);
+  if (read_names(dir, &walk->names) < 0)
+    return failed_here(walk, BATCH_WALK);
   const uint8_t *at = walk->names.data, *end = at + walk->names.length;
   while (at < end) {
     const char *name = (const char *)at + 1;
     at += strlen(name) + 2;
     struct stat st;
-    if (set_path(walk, name) < 0) return -1;
+    if (set_path(walk, name) < 0)
+      return -1;
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) {
-      if (errno == ENOENT) continue; /* went away while we looked */
+      if (errno == ENOENT)
+        continue; /* went away while we looked */
       return failed_at(walk);
     }
-    if (record(walk, dir, name, &st) < 0) return -1;
-    if (S_ISDIR(st.st_mode)) tree_push_name(&walk->tree, name);
+    if (record(walk, dir, name, &st) < 0)
+      return -1;
+    if (S_ISDIR(st.st_mode))
+      tree_push_name(&walk->tree, name);
   }
   return walk->tree.pending.full ? batch_no_memory(walk->failure) : 0;
 }
@@ -122,10 +136,12 @@ static int read_directory(struct walk *walk) {
 static int descend(struct walk *walk) {
   const char *name = tree_next(&walk->tree);
   if (!name) {
-    if (tree_leave(&walk->tree) < 0) return failed_here(walk, BATCH_CHANGED);
+    if (tree_leave(&walk->tree) < 0)
+      return failed_here(walk, BATCH_CHANGED);
     return 0;
   }
-  if (set_path(walk, name) < 0) return -1;
+  if (set_path(walk, name) < 0)
+    return -1;
   if (tree_enter(&walk->tree, name, 0) < 0) {
     bool changed = errno == ENOENT || errno == ELOOP || errno == ENOTDIR;
     return batch_failed(walk->failure, changed ? BATCH_CHANGED : BATCH_WALK,
@@ -136,9 +152,11 @@ static int descend(struct walk *walk) {
 
 static int read_link(struct walk *walk, int dir, const char *name, size_t *length) {
   uint8_t *space = out_space(&walk->records, 4096); /* symlinks are shorter than PATH_MAX */
-  if (!space) return batch_no_memory(walk->failure);
+  if (!space)
+    return batch_no_memory(walk->failure);
   ssize_t got = readlinkat(dir, name, (char *)space, 4096);
-  if (got < 0) return failed_at(walk);
+  if (got < 0)
+    return failed_at(walk);
   walk->records.length -= 4096 - (size_t)got;
   *length = (size_t)got;
   return 0;
@@ -154,14 +172,17 @@ static int record(struct walk *walk, int dir, const char *name, const struct sta
   struct batch_out *out = &walk->records;
   size_t start = out->length, path_length = walk->path.length - 1, link_length = 0;
   out_bytes(&walk->order, &start, sizeof start);
-  if (!out_space(out, RECORD_HEAD)) return batch_no_memory(walk->failure);
+  if (!out_space(out, RECORD_HEAD))
+    return batch_no_memory(walk->failure);
   out_bytes(out, walk->path.data, path_length);
-  if (S_ISLNK(st->st_mode) && read_link(walk, dir, name, &link_length) < 0) return -1;
+  if (S_ISLNK(st->st_mode) && read_link(walk, dir, name, &link_length) < 0)
+    return -1;
   int xattrs = 0;
   if (walk->with_xattrs && (xattrs = read_xattrs(&walk->xattrs, dir, name, out)) < 0)
     return failed_at(walk);
   out_align(out);
-  if (out->full) return batch_no_memory(walk->failure);
+  if (out->full)
+    return batch_no_memory(walk->failure);
   uint32_t words[12] = {
       (uint32_t)path_length,
       (uint32_t)link_length,
@@ -201,7 +222,8 @@ static void write_sorted(struct walk *walk, struct batch_out *out) {
   out_u32(out, (uint32_t)count);
   out_u32(out, 0);
   uint8_t *space = out_space(out, walk->records.length);
-  if (!space) return;
+  if (!space)
+    return;
   for (size_t i = 0; i < count; i++) {
     size_t start;
     uint32_t length;

@@ -44,10 +44,12 @@ static const char *proc_path(struct proc_path *path, int dir, const char *name) 
 
 static ssize_t list_names(struct xattr_reader *reader, int dir, const char *name) {
   char *names = (char *)reader->names;
-  if (!*name) return flistxattr(dir, names, XATTR_BUFFER);
+  if (!*name)
+    return flistxattr(dir, names, XATTR_BUFFER);
   if (!reader->by_proc) {
     long got = syscall(SYS_listxattrat, dir, name, AT_SYMLINK_NOFOLLOW, names, XATTR_BUFFER);
-    if (got >= 0 || (errno != ENOSYS && errno != EPERM)) return got;
+    if (got >= 0 || (errno != ENOSYS && errno != EPERM))
+      return got;
     reader->by_proc = true; /* EPERM: a seccomp filter that does not know the call */
   }
   struct proc_path path;
@@ -56,7 +58,8 @@ static ssize_t list_names(struct xattr_reader *reader, int dir, const char *name
 
 static ssize_t get_value(struct xattr_reader *reader, int dir, const char *name,
                          const char *xattr) {
-  if (!*name) return fgetxattr(dir, xattr, reader->value, XATTR_BUFFER);
+  if (!*name)
+    return fgetxattr(dir, xattr, reader->value, XATTR_BUFFER);
   if (!reader->by_proc) {
     struct xattrat_args args = {.value = (uintptr_t)reader->value, .size = XATTR_BUFFER};
     return syscall(SYS_getxattrat, dir, name, AT_SYMLINK_NOFOLLOW, xattr, &args, sizeof args);
@@ -67,7 +70,8 @@ static ssize_t get_value(struct xattr_reader *reader, int dir, const char *name,
 
 int read_xattrs(struct xattr_reader *reader, int dir, const char *name, struct batch_out *out) {
   ssize_t names = list_names(reader, dir, name);
-  if (names < 0) return errno == ENOTSUP || errno == ENOENT ? 0 : -1;
+  if (names < 0)
+    return errno == ENOTSUP || errno == ENOENT ? 0 : -1;
   int count = 0;
   for (ssize_t at = 0; at < names;) {
     const char *xattr = (const char *)reader->names + at;
@@ -76,7 +80,8 @@ int read_xattrs(struct xattr_reader *reader, int dir, const char *name, struct b
     ssize_t size = get_value(reader, dir, name, xattr);
     if (size < 0) {
       /* Removed meanwhile, or an attribute of a file whose content we may not read either. */
-      if (errno == ENODATA || errno == EACCES || errno == ENOENT) continue;
+      if (errno == ENODATA || errno == EACCES || errno == ENOENT)
+        continue;
       return -1;
     }
     out_u32(out, (uint32_t)length);

@@ -15,8 +15,8 @@ struct xattr_reader {
 int xattr_reader_init(struct xattr_reader *reader);
 void xattr_reader_free(struct xattr_reader *reader);
 
-/* Appends the attributes of `name` in `dir` ("" is `dir` itself): u32 name length, u32 value length,
- * name, value each. Returns how many, or -1 and errno. */
+/* Appends the attributes of `name` in `dir` ("" is `dir` itself): u32 name length, u32 value
+ * length, name, value each. Returns how many, or -1 and errno. */
 int read_xattrs(struct xattr_reader *reader, int dir, const char *name, struct batch_out *out);
 
 #endif
