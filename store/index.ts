@@ -19,7 +19,28 @@ export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.
 export { overlayToDrafts } from './format/overlay-drafts.js';
 export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';
+export { type ImageStep, imageHistory } from './image/history.js';
+export {
+  type NewImage,
+  putImage,
+  putManifest,
+  readConfigBytes,
+  readImage,
+  readManifestBytes,
+} from './image/images.js';
 export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
+export {
+  findImage,
+  type ListedImage,
+  listImages,
+  listTags,
+  type Removal,
+  removeImage,
+  resolveTag,
+  type Tag,
+  tagImage,
+  untag,
+} from './image/tags.js';
 export type * from './types.js';
 export {
   type Descriptor,
