@@ -20,9 +20,9 @@ export interface RunIo {
   /** Where a layer came from, as people say it: 'base image debian:bookworm', 'COPY at Buildfile:7'. */
   originOf(layer: number): string;
   /** Directory of the main (null) or a named build context. */
-  contextDir(name: string | null, at: RunMount['at']): string;
+  contextDir(name: string | null): string;
   /** Directory behind a cache mount, made when missing. */
-  cacheDir(id: string): string;
+  cacheDir(mount: Extract<RunMount, { kind: 'cache' }>): string;
   /** Value of a secret, null when there is none of that id. */
   secret(id: string): Buffer | null;
   readonly emit: EventSink;
@@ -116,7 +116,7 @@ function stepMounts(mount: RunMount, io: RunIo): StepMount[] {
   switch (mount.kind) {
     case 'bind': {
       if (mount.from.kind !== 'context') throw new Error('a bind mount from a stage reached the executor');
-      const root = io.contextDir(mount.from.name, mount.at);
+      const root = io.contextDir(mount.from.name);
       const path = rawPath(mount.source.replace(/^\/+|\/+$/g, ''));
       return [{ kind: 'bind', root, path, target: mount.target, readonly: true }];
     }
@@ -124,7 +124,7 @@ function stepMounts(mount: RunMount, io: RunIo): StepMount[] {
       return [
         {
           kind: 'bind',
-          root: io.cacheDir(mount.id),
+          root: io.cacheDir(mount),
           path: rawPath(''),
           target: mount.target,
           readonly: mount.readonly,

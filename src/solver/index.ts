@@ -1,2 +1,9 @@
-export { cacheKey, stackDigest } from './cache-key.js';
-export { type KeyInputs, type Solved, type SolverEffects, solve } from './solve.js';
+export {
+  type Executed,
+  type KeyInputs,
+  type Solved,
+  type SolvedVertices,
+  type SolverEffects,
+  solve,
+  type WorkVertex,
+} from './solve.js';

@@ -1,0 +1,73 @@
+// The spine: Buildfile → instructions → bases → graph → layers → image. Calls the stages in order, and nothing else.
+import { availableParallelism } from 'node:os';
+import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#store';
+import { parseBuildfile } from '../buildfile/index.js';
+import { type BuildGraph, planBuild } from '../graph/index.js';
+import { assembleConfig } from '../image/index.js';
+import { hostPlatform } from '../platform/index.js';
+import { type Solved, solve } from '../solver/index.js';
+import { loadBases } from './bases.js';
+import { openEffects } from './effects.js';
+import type { BuildIo, BuildRequest } from './request.js';
+
+/**
+ * Builds, names and stores one image.
+ *
+ * @throws BuildError, StoreError, SystemError: whatever is thrown, the store's images and tags are as before; finished
+ *   steps stay in the cache
+ */
+export async function buildImage(request: BuildRequest, io: BuildIo): Promise<StoredImage> {
+  const startedMs = performance.now();
+  const lease = await openLease(io.store, `build ${request.buildfile.name}`);
+  try {
+    const image = await build(request, io, lease);
+    for (const tag of request.tags) tagImage(io.store, tag, image.digest);
+    const durationMs = performance.now() - startedMs;
+    io.emit({ type: 'build-done', digest: image.digest, tags: request.tags, durationMs });
+    return image;
+  } finally {
+    await lease.release();
+  }
+}
+
+async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
+  const file = parseBuildfile(request.buildfile);
+  const options = {
+    target: request.target,
+    buildArgs: request.buildArgs,
+    labels: request.labels,
+    platform: request.platform ?? hostPlatform(),
+    buildPlatform: hostPlatform(),
+    contexts: request.contexts,
+  };
+  const bases = await loadBases(file, options, { request, io, lease });
+  const graph = planBuild(file, options, bases);
+  announce(graph, request, io);
+
+  const effects = openEffects({ graph, request, io, lease, bases });
+  try {
+    const solved = await solve(graph, effects, {
+      useCache: request.useCache,
+      parallelism: Math.max(2, availableParallelism()),
+      emit: io.emit,
+      signal: io.signal,
+    });
+    const result = outcome(solved, graph.result);
+    const base = graph.base === null ? null : (bases.get(graph.base)?.config ?? null);
+    const config = assembleConfig(graph, result.stack, base, (vertex) => outcome(solved, vertex), Date.now());
+    return await putImage(io.store, lease, { config });
+  } finally {
+    effects.close();
+  }
+}
+
+function announce(graph: BuildGraph, request: BuildRequest, io: BuildIo): void {
+  io.emit({ type: 'build-start', buildfile: request.buildfile.name, vertices: graph.vertices.length });
+  for (const warning of graph.warnings) io.emit({ type: 'warning', ...warning });
+}
+
+function outcome(solved: ReadonlyMap<number, Solved>, vertex: number): Solved {
+  const result = solved.get(vertex);
+  if (result === undefined) throw new Error(`vertex ${vertex} was not solved`);
+  return result;
+}

@@ -1,0 +1,2 @@
+export { buildImage } from './build.js';
+export type { BuildIo, BuildRequest, NamedContext } from './request.js';
