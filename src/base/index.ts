@@ -5,3 +5,4 @@ export { hasGlob } from './glob.js';
 export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from './patterns.js';
 export { renderError } from './render-error.js';
 export { lineAndColumn, type SourceFile, type Span } from './span.js';
+export { closest } from './suggest.js';

@@ -1,0 +1,57 @@
+// Buildfile text → typed, located instructions.
+import { BuildError, type SourceFile } from '../base/index.js';
+import { parseDirectives } from './directives.js';
+import { parseInstruction } from './instruction.js';
+import { scanLines } from './scan.js';
+import type { ArgInstruction, Buildfile, Instruction, Stage } from './types.js';
+
+/**
+ * Parses a Buildfile (the Dockerfile language). Total: whatever the text is, the answer is a Buildfile or a BuildError
+ * with its place.
+ *
+ * @throws BuildError UNKNOWN_INSTRUCTION, UNKNOWN_FLAG, ARGUMENTS_INVALID, BUILDFILE_EMPTY and the like
+ * @see Dockerfile reference
+ */
+export function parseBuildfile(file: SourceFile): Buildfile {
+  const { directives, escapeChar } = parseDirectives(file);
+  const globalArgs: ArgInstruction[] = [];
+  const stages: (Stage & { instructions: Instruction[] })[] = [];
+  for (const line of scanLines(file, file.text.startsWith('\uFEFF') ? 1 : 0, escapeChar)) {
+    const instruction = parseInstruction(line, 0, escapeChar);
+    if (instruction.keyword === 'FROM') stages.push({ index: stages.length, from: instruction, instructions: [] });
+    else if (stages.length > 0) stages.at(-1)!.instructions.push(instruction);
+    else if (instruction.keyword === 'ARG') globalArgs.push(instruction);
+    else {
+      throw new BuildError('FROM_MISSING', {
+        message: `${instruction.keyword} stands before the first FROM`,
+        hint: 'a Buildfile begins with FROM; only ARG may stand before it',
+        at: { ...instruction.at, end: instruction.at.start + instruction.keyword.length },
+      });
+    }
+  }
+  if (stages.length === 0) throw nothingToBuild(file, globalArgs);
+  return { file, directives, escapeChar, globalArgs, stages };
+}
+
+/** The instruction that an image's ONBUILD trigger is. @throws as parseBuildfile */
+export function parseTrigger(file: SourceFile): Instruction {
+  const lines = scanLines(file, 0, '\\');
+  const [line] = lines;
+  const trigger = line && parseInstruction(line, 0, '\\');
+  if (!trigger || lines.length > 1 || trigger.keyword === 'FROM' || trigger.keyword === 'ONBUILD') {
+    throw new BuildError('ARGUMENTS_INVALID', {
+      message: 'this ONBUILD trigger is not one instruction',
+      at: { file, start: 0, end: file.text.length },
+    });
+  }
+  return trigger;
+}
+
+function nothingToBuild(file: SourceFile, globalArgs: readonly ArgInstruction[]): BuildError {
+  const last = globalArgs.at(-1);
+  return new BuildError('BUILDFILE_EMPTY', {
+    message: last ? `${file.name} has no FROM` : `${file.name} has no instructions`,
+    hint: "begin it with FROM and an image, or 'FROM scratch'",
+    at: last?.at ?? { file, start: file.text.length, end: file.text.length },
+  });
+}
