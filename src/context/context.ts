@@ -1,0 +1,160 @@
+// A build context: a directory that is read where it lies. Only what a build names is looked at; only what changed
+// since the last build is read.
+import { closeSync, constants, fstatSync, openSync, realpathSync, statSync } from 'node:fs';
+import { displayPath, type FileStat, hashFiles, type RawPath } from '#native';
+import { BuildError, type IgnoreMatcher } from '../base/index.js';
+import { entryPath, inDirectory, inodeNumber, readEntries, statEntry } from './beneath.js';
+import { openStatCache } from './stat-cache.js';
+import { walkContext } from './walk.js';
+
+export interface Context {
+  /** Absolute, without symlinks. */
+  readonly dir: string;
+  /** The file at `path`, whose directories must not be symlinks; null if there is none or the ignore rules hide it. */
+  lookup(path: RawPath): FileStat | null;
+  /** Names in a directory, in byte order, hidden ones included. */
+  names(dir: RawPath): RawPath[];
+  /** Everything below `dir` that the ignore rules leave, in byte order of path (parents first). Walks once. */
+  walk(dir: RawPath): Promise<readonly FileStat[]>;
+  /** True if there is a file at `path` and an ignore rule hides it. */
+  isIgnored(path: RawPath): boolean;
+  /** SHA-256 (hex) of the content if that is known without reading it. */
+  knownDigest(file: FileStat): string | null;
+  /** SHA-256 (hex) of each file's content, in order. Reads only what is not known, in one batch. */
+  digests(files: readonly FileStat[]): Promise<string[]>;
+  /** Keeps what somebody else computed while reading a file that this context had reported. */
+  record(file: FileStat, digest: string): void;
+  /** A descriptor of a regular file as it was reported. @throws BuildError CONTEXT_CHANGED */
+  open(file: FileStat): number;
+  /** Writes the digest cache. */
+  save(): void;
+}
+
+export interface ContextOptions {
+  readonly ignore: IgnoreMatcher | null;
+  /** Where digests are kept between builds; null: not at all. */
+  readonly statCacheFile: string | null;
+}
+
+/** @throws BuildError CONTEXT_NOT_FOUND */
+export async function openContext(dir: string, options: ContextOptions): Promise<Context> {
+  const root = contextRoot(dir);
+  const { ignore } = options;
+  const seenMs = Date.now();
+  const cache = openStatCache(options.statCacheFile);
+  const files = new Map<RawPath, FileStat | null>();
+  const walks = new Map<RawPath, Promise<readonly FileStat[]>>();
+  const walked = new Set<RawPath>();
+
+  const lookup = (path: RawPath): FileStat | null => {
+    const known = files.get(path);
+    if (known !== undefined) return known;
+    if (isWithin(walked, path)) return null;
+    const file = statFile(root, path);
+    const visible = file && !hides(ignore, file) ? file : null;
+    files.set(path, visible);
+    return visible;
+  };
+
+  const walk = async (top: RawPath): Promise<readonly FileStat[]> => {
+    const found = await walkContext(root, top, ignore);
+    for (const file of found) files.set(file.path, file);
+    walked.add(top);
+    const there = new Set(found.map((file) => file.path));
+    cache.retain((path) => there.has(path) || !isBelow(path, top));
+    return found;
+  };
+
+  return {
+    dir: root,
+    lookup,
+    names: (top) => (inDirectory(root, top, (fd) => readEntries(fd, top)) ?? []).map((entry) => entry.name).sort(),
+    walk(top) {
+      const running = walks.get(top) ?? walk(top);
+      walks.set(top, running);
+      return running;
+    },
+    isIgnored: (path) => lookup(path) === null && statFile(root, path) !== null,
+    knownDigest: (file) => cache.find(file),
+    async digests(list) {
+      const digests = list.map((file) => cache.find(file));
+      const unknown = list.filter((_, i) => digests[i] === null);
+      if (unknown.length === 0) return digests as string[];
+      const read = await hashFiles(unknown.map((file) => ({ root, path: file.path })));
+      unknown.forEach((file, i) => {
+        cache.learn(file, read[i]!, seenMs);
+      });
+      let next = 0;
+      return digests.map((digest) => digest ?? read[next++]!);
+    },
+    record: (file, digest) => cache.learn(file, digest, seenMs),
+    open: (file) => openUnchanged(root, file),
+    save: () => cache.save(),
+  };
+}
+
+function contextRoot(dir: string): string {
+  try {
+    const root = realpathSync(dir);
+    if (statSync(root).isDirectory()) return root;
+  } catch (error) {
+    throw new BuildError('CONTEXT_NOT_FOUND', {
+      message: `can't open the build context ${dir}: ${(error as Error).message}`,
+      cause: error,
+    });
+  }
+  throw new BuildError('CONTEXT_NOT_FOUND', {
+    message: `the build context ${dir} is not a directory`,
+    hint: 'give the directory that COPY and ADD take their files from',
+  });
+}
+
+/** An ignored directory is there as long as something below it may have been taken back. */
+function hides(ignore: IgnoreMatcher | null, file: FileStat): boolean {
+  if (!ignore) return false;
+  const path = displayPath(file.path);
+  return file.type === 'dir' ? ignore.prunesDirectory(path) : ignore.ignores(path);
+}
+
+function isBelow(path: string, dir: string): boolean {
+  return dir === '' || path.startsWith(`${dir}/`);
+}
+
+function isWithin(dirs: ReadonlySet<string>, path: string): boolean {
+  if (path === '') return false;
+  for (const dir of dirs) if (isBelow(path, dir)) return true;
+  return false;
+}
+
+function statFile(root: string, path: RawPath): FileStat | null {
+  const slash = path.lastIndexOf('/');
+  const dir = path.slice(0, Math.max(0, slash)) as RawPath;
+  const name = (path === '' ? '.' : path.slice(slash + 1)) as RawPath;
+  return inDirectory(root, dir, (fd) => statEntry(fd, name, path));
+}
+
+/** Never blocks on a FIFO and never follows a link that took the file's place. */
+function openUnchanged(root: string, file: FileStat): number {
+  const slash = file.path.lastIndexOf('/');
+  const dir = file.path.slice(0, Math.max(0, slash)) as RawPath;
+  const name = file.path.slice(slash + 1) as RawPath;
+  const fd = inDirectory(root, dir, (dirFd) => openOr(entryPath(dirFd, name)));
+  if (fd !== null) {
+    const now = fstatSync(fd, { bigint: true });
+    const sameFile = now.isFile() && inodeNumber(now.ino) === file.ino && Number(now.dev) === file.dev;
+    if (sameFile && Number(now.size) === file.size) return fd;
+    closeSync(fd);
+  }
+  throw new BuildError('CONTEXT_CHANGED', {
+    message: `${displayPath(file.path)} changed in the build context while the build was reading it`,
+    hint: 'run the build again when nothing writes to the context',
+  });
+}
+
+function openOr(path: Buffer): number | null {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,2 @@
+export { type Context, type ContextOptions, openContext } from './context.js';
+export { findIgnoreFile, type IgnoreFile } from './ignore-file.js';

@@ -1,0 +1,126 @@
+// The files below a directory of a context that the ignore rules leave in it. Directories that rules drop as a whole
+// (node_modules, .git) are often the largest and are never entered. Small contexts are looked at file by file; for
+// larger ones the kernel is asked in batches, which is faster for each file but first costs the library's loading.
+import { closeSync } from 'node:fs';
+import { displayPath, type FileStat, type RawPath, walkTree } from '#native';
+import { BuildError, type IgnoreMatcher } from '../base/index.js';
+import { inDirectory, openDirectory, readEntries, statEntry } from './beneath.js';
+
+/** Everything below `dir`, itself excluded, in byte order of path, which is parents first. */
+export async function walkContext(root: string, dir: RawPath, ignore: IgnoreMatcher | null): Promise<FileStat[]> {
+  const parts = listSmall(root, dir, ignore) ?? (ignore ? split(root, dir, ignore, 0) : [{ dir, files: null }]);
+  const lists = await Promise.all(parts.map((part) => walkPart(root, part)));
+  const files = inOrder(lists.length === 1 ? lists[0]! : lists.flat());
+  return ignore ? keep(files, ignore) : files;
+}
+
+/** A directory to be walked to its bottom (`files` null), or only the named entries of it. */
+interface Part {
+  readonly dir: RawPath;
+  readonly files: readonly RawPath[] | null;
+}
+
+/** Loading the library takes as long as looking at this many files (10 ms). */
+const smallFiles = 1500;
+
+/** Every directory with its entries, null if there are many. */
+function listSmall(root: string, top: RawPath, ignore: IgnoreMatcher | null): Part[] | null {
+  const parts: Part[] = [];
+  const directories = [top];
+  let count = 0;
+  for (let dir = directories.pop(); dir !== undefined; dir = directories.pop()) {
+    const names: RawPath[] = [];
+    for (const entry of entriesOf(root, dir)) {
+      const path = (dir === '' ? entry.name : `${dir}/${entry.name}`) as RawPath;
+      if (entry.isDirectory && ignore?.prunesDirectory(displayPath(path))) continue;
+      names.push(entry.name);
+      if (entry.isDirectory) directories.push(path);
+      if (++count > smallFiles) return null;
+    }
+    parts.push({ dir, files: names });
+  }
+  return parts;
+}
+
+function entriesOf(root: string, dir: RawPath): ReturnType<typeof readEntries> {
+  const entries = inDirectory(root, dir, (fd) => readEntries(fd, dir));
+  if (entries === null) throw changed(dir);
+  return entries;
+}
+
+/** How deep to look for directories that the rules drop; below, the batch walk is cheaper than asking. */
+const splitDepth = 3;
+
+function split(root: string, dir: RawPath, ignore: IgnoreMatcher, depth: number): Part[] {
+  if (depth === splitDepth) return [{ dir, files: null }];
+  const names: RawPath[] = [];
+  const below: Part[] = [];
+  let pruned = false;
+  for (const entry of entriesOf(root, dir)) {
+    const path = (dir === '' ? entry.name : `${dir}/${entry.name}`) as RawPath;
+    if (entry.isDirectory && ignore.prunesDirectory(displayPath(path))) {
+      pruned = true;
+      continue;
+    }
+    names.push(entry.name);
+    if (entry.isDirectory) below.push(...split(root, path, ignore, depth + 1));
+  }
+  if (!pruned && below.every((part) => part.files === null)) return [{ dir, files: null }];
+  return [{ dir, files: names }, ...below];
+}
+
+async function walkPart(root: string, part: Part): Promise<FileStat[]> {
+  const fd = openDirectory(root, part.dir);
+  if (fd === null) throw changed(part.dir);
+  const prefix = part.dir === '' ? '' : `${part.dir}/`;
+  try {
+    if (part.files !== null) {
+      return part.files.flatMap((name) => statEntry(fd, name, `${prefix}${name}` as RawPath) ?? []);
+    }
+    const files = (await walkTree(`/proc/self/fd/${fd}`, { xattrs: false })).filter((file) => file.path !== '');
+    return prefix === '' ? files : files.map((file) => ({ ...file, path: `${prefix}${file.path}` as RawPath }));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function changed(dir: RawPath): BuildError {
+  return new BuildError('CONTEXT_CHANGED', {
+    message: `${displayPath(dir)} is no longer a directory: it changed while the build was reading the context`,
+    hint: 'run the build again when nothing writes to the context',
+  });
+}
+
+function inOrder(files: FileStat[]): FileStat[] {
+  for (let i = 1; i < files.length; i++) {
+    if (files[i - 1]!.path >= files[i]!.path) return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+  return files;
+}
+
+/** Drops what the rules ignore; an ignored directory stays if something below it was taken back with '!'. */
+function keep(files: readonly FileStat[], ignore: IgnoreMatcher): FileStat[] {
+  const kept = new Array<boolean>(files.length).fill(false);
+  const ignoredDirs = new Map<string, number>();
+  const prunedDirs = new Set<string>();
+  files.forEach((file, i) => {
+    const parent = parentOf(file.path);
+    if (prunedDirs.has(parent)) {
+      if (file.type === 'dir') prunedDirs.add(file.path);
+      return;
+    }
+    const path = displayPath(file.path);
+    if (!ignore.ignores(path)) {
+      kept[i] = true;
+      for (let dir = parent; ignoredDirs.has(dir); dir = parentOf(dir)) kept[ignoredDirs.get(dir)!] = true;
+    } else if (file.type === 'dir') {
+      if (ignore.prunesDirectory(path)) prunedDirs.add(file.path);
+      else ignoredDirs.set(file.path, i);
+    }
+  });
+  return files.filter((_, i) => kept[i]);
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}

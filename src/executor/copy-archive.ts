@@ -1,0 +1,144 @@
+// ADD of a local archive: what is in it, put below the destination. Whether a file is an archive is decided by its
+// content. The archive may be hostile: names and links in it are resolved inside the destination, never on the host.
+import { closeSync } from 'node:fs';
+import { displayPath, type RawPath, rawPath } from '#native';
+import { StoreError, scanTar, type TarEntry } from '#store';
+import { BuildError, type Span } from '../base/index.js';
+import { requireStorable } from './copy-checks.js';
+import { type Compression, decompressTo, detectTar } from './copy-decompress.js';
+import type { Destination, Placed } from './copy-destination.js';
+import { joinPath, parentPath, resolveLinks } from './copy-links.js';
+import type { SourceEntry, SourceTree } from './copy-source.js';
+import { materializeSparse } from './copy-sparse.js';
+import type { Owner } from './owner.js';
+
+export interface Archive {
+  readonly source: SourceTree;
+  readonly entry: SourceEntry;
+  readonly compression: Compression;
+}
+
+/** Null unless the file holds a tar, plain or compressed. @throws BuildError ADD_TOOL_MISSING, CONTEXT_CHANGED */
+export async function findArchive(source: SourceTree, entry: SourceEntry, at: Span): Promise<Archive | null> {
+  const fd = entry.type === 'file' && entry.size > 0 ? source.open(entry) : null;
+  if (fd === null) return null;
+  try {
+    const compression = await detectTar(fd, entry, at);
+    return compression === null ? null : { source, entry, compression };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export interface UnpackTarget {
+  readonly to: Destination;
+  /** Resolved directory that everything stays below. */
+  readonly dest: RawPath;
+  /** Null: as the archive says. */
+  readonly owner: Owner | null;
+  readonly at: Span;
+  tempPath(name: string): string;
+}
+
+/** @throws BuildError ADD_ARCHIVE_INVALID, COPY_RESERVED_NAME, COPY_UNSUPPORTED_FILE */
+export async function unpackArchive(archive: Archive, target: UnpackTarget): Promise<void> {
+  const { source, entry, compression } = archive;
+  const fd = source.open(entry);
+  if (fd === null) throw new Error(`no archive: ${entry.path}`);
+  try {
+    // Through the descriptor: the path may have become a link to something else.
+    let tar: Tar = { path: `/proc/self/fd/${fd}`, content: (offset) => ({ ...fileContent(entry), offset }) };
+    if (compression !== 'none') {
+      const path = target.tempPath('archive');
+      await decompressTo(fd, compression, path, entry, target.at);
+      const root = path.slice(0, path.lastIndexOf('/'));
+      const name = rawPath(path.slice(root.length + 1));
+      tar = { path, content: (offset) => ({ root, path: name, offset }) };
+    }
+    const unpack = unpacker(tar, target, entry);
+    for (const member of scan(tar, entry, target.at)) unpack(member);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+interface Tar {
+  readonly path: string;
+  content(offset: number): NonNullable<Placed['content']>;
+}
+
+function fileContent({ content }: SourceEntry): { root: string; path: RawPath } {
+  if (content === null || 'bytes' in content) throw new Error('an archive is a file of a context');
+  return content;
+}
+
+function scan(tar: Tar, entry: SourceEntry, at: Span): TarEntry[] {
+  try {
+    return scanTar(tar.path);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw invalid(entry, error.message, at, error);
+  }
+}
+
+function unpacker(tar: Tar, target: UnpackTarget, archive: SourceEntry): (member: TarEntry) => void {
+  const { to, dest, at } = target;
+  const lookup = (path: RawPath) => to.lookup(joinPath(dest, path));
+  const resolve = (path: RawPath, followLast: boolean): RawPath => {
+    const resolved = resolveLinks(lookup, path, followLast);
+    if (resolved === null) throw invalid(archive, 'its symlinks lead in a circle', at);
+    return joinPath(dest, resolved);
+  };
+  return (member) => {
+    const path = resolve(member.path, member.type === 'dir');
+    if (path === dest) return; // the directory that it was made from
+    requireStorable({ ...member, type: member.type === 'hardlink' ? 'file' : member.type }, path, at);
+    if (to.lookup(parentPath(path))?.type !== 'dir') replaceParents(to, parentPath(path), dest, archive, at);
+    const placed = member.type === 'hardlink' ? linkTo(member) : fileOf(tar, target, member);
+    if (to.lookup(path)?.type === 'dir' && placed.type !== 'dir') to.clear(path);
+    to.put(path, placed);
+  };
+
+  function linkTo(member: TarEntry): Placed {
+    const file = to.linkable(resolve(member.linkTarget, false));
+    if (file === null) {
+      throw invalid(
+        archive,
+        `the hardlink ${displayPath(member.path)} leads to ${displayPath(member.linkTarget)}, which is no file`,
+        at,
+      );
+    }
+    if (file.link === 0) file.link = to.newLink();
+    return file;
+  }
+}
+
+/** Missing parents are root's. */
+function replaceParents(to: Destination, path: RawPath, dest: RawPath, archive: SourceEntry, at: Span): void {
+  for (let dir = path; dir !== dest && dir !== ''; dir = parentPath(dir)) {
+    const there = to.lookup(dir);
+    if (there !== null && there.type !== 'dir')
+      throw invalid(archive, `${displayPath(dir)} is both a file and a directory`, at);
+  }
+  to.makeDirectory(path, { uid: 0, gid: 0 });
+}
+
+function fileOf(tar: Tar, target: UnpackTarget, member: TarEntry): Placed {
+  const { path: _path, dataOffset, sparse, type, ...meta } = member;
+  if (type === 'hardlink') throw new Error('not a file of its own');
+  const owner = target.owner ?? { uid: member.uid, gid: member.gid };
+  const placed = { ...meta, ...owner, type, link: 0, from: null };
+  if (type !== 'file' || (sparse?.realSize ?? member.size) === 0) return { ...placed, size: 0 };
+  if (!sparse) return { ...placed, content: tar.content(dataOffset) };
+  const content = materializeSparse(tar.path, { dataOffset, ...sparse }, target.tempPath('sparse'));
+  return { ...placed, size: sparse.realSize, content };
+}
+
+function invalid(archive: SourceEntry, why: string, at: Span, cause?: unknown): BuildError {
+  return new BuildError('ADD_ARCHIVE_INVALID', {
+    message: `can't unpack ${displayPath(archive.path)}: ${why}`,
+    hint: 'COPY takes an archive as the file that it is',
+    at,
+    cause,
+  });
+}

@@ -1,0 +1,167 @@
+// Which files a source pattern of COPY or ADD means.
+import { posix } from 'node:path';
+import { displayPath, type RawPath, rawPath } from '#native';
+import { BuildError, globMatcher, hasGlob, type IgnoreMatcher, patternMatcher, type Span } from '../base/index.js';
+import { baseName, joinPath, parentPath, resolveLinks } from './copy-links.js';
+import { sourceNotFound } from './copy-not-found.js';
+import type { SourceEntry, SourceTree } from './copy-source.js';
+
+/** A file or directory that a pattern named, with the symlink followed if it is one. */
+export interface Match {
+  readonly entry: SourceEntry;
+  /** The name it was found under, which a file keeps when it lands in a directory. */
+  readonly name: RawPath;
+  /** A wildcard found it. */
+  readonly wild: boolean;
+  readonly at: Span;
+}
+
+/**
+ * What `pattern` names, in byte order; [] only for a pattern with wildcards. Paths start at the top of the tree, and
+ * `..` stops there.
+ *
+ * @throws BuildError COPY_NOT_FOUND, PATTERN_INVALID
+ */
+export function matchSource(tree: SourceTree, pattern: string, at: Span): Match[] {
+  const names = cleanPattern(pattern);
+  const firstWild = names.findIndex(hasGlob);
+  const wild = firstWild >= 0;
+  const fixed = rawPath((wild ? names.slice(0, firstWild) : names).join('/'));
+  const top = follow(tree, fixed);
+  if (!wild) {
+    const entry = top === null ? null : tree.lookup(top);
+    if (entry === null) throw sourceNotFound(tree, fixed, pattern, at);
+    return [{ entry, name: baseName(fixed), wild, at }];
+  }
+  const globs = names.slice(firstWild).map((glob) => compile(glob, at));
+  const paths = top === null || tree.lookup(top)?.type !== 'dir' ? [] : expand(tree, top, globs);
+  return paths.map((path) => {
+    const resolved = follow(tree, path);
+    const entry = resolved === null ? null : tree.lookup(resolved);
+    if (entry === null) throw sourceNotFound(tree, path, pattern, at);
+    return { entry, name: baseName(path), wild, at };
+  });
+}
+
+/** The components of a source path: `..` can't lead above the top. */
+export function cleanPattern(pattern: string): string[] {
+  return posix
+    .normalize(`/${pattern}`)
+    .split('/')
+    .filter((name) => name !== '');
+}
+
+function follow(tree: SourceTree, path: RawPath): RawPath | null {
+  return resolveLinks((at) => tree.lookup(at), path, true);
+}
+
+function compile(glob: string, at: Span): (name: string) => boolean {
+  try {
+    return globMatcher(glob);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new BuildError(error.code, { message: error.message, hint: error.hint, at, cause: error });
+  }
+}
+
+/** Component by component; symlinks that a wildcard found are not entered. */
+function expand(tree: SourceTree, dir: RawPath, globs: readonly ((name: string) => boolean)[]): RawPath[] {
+  const [glob, ...rest] = globs;
+  const found: RawPath[] = [];
+  for (const name of tree.names(dir)) {
+    if (!glob!(displayPath(name))) continue;
+    const path = joinPath(dir, name);
+    const entry = tree.lookup(path);
+    if (entry === null) continue;
+    if (rest.length === 0) found.push(path);
+    else if (entry.type === 'dir') found.push(...expand(tree, path, rest));
+  }
+  return found;
+}
+
+/** A file below a source directory, and its path from there. */
+export interface Selected {
+  readonly path: RawPath;
+  readonly entry: SourceEntry;
+  /** It only leads to what was selected. */
+  readonly isParent: boolean;
+}
+
+/** Everything below `dir` that `exclude` leaves. */
+export async function selectBelow(
+  tree: SourceTree,
+  dir: RawPath,
+  exclude: IgnoreMatcher | null,
+): Promise<readonly Selected[]> {
+  const entries = await tree.walk(dir);
+  const start = dir === '' ? 0 : dir.length + 1;
+  if (!exclude) return entries.map((entry) => ({ path: relative(entry, start), entry, isParent: false }));
+  return filter(entries, start, (path) => !exclude.ignores(path));
+}
+
+/**
+ * What a pattern of `COPY --parents` selects below the pivot `dir`, with the directories that lead there. `**` stands
+ * for any number of directories; symlinks are not followed.
+ *
+ * @throws BuildError COPY_NOT_FOUND
+ */
+export async function selectWithParents(
+  tree: SourceTree,
+  dir: RawPath,
+  pattern: string,
+  exclude: IgnoreMatcher | null,
+  at: Span,
+): Promise<readonly Selected[]> {
+  const names = cleanPattern(pattern);
+  const firstWild = names.findIndex(hasGlob);
+  const fixed = rawPath((firstWild < 0 ? names : names.slice(0, firstWild)).join('/'));
+  const top = joinPath(dir, fixed);
+  const above = entriesTo(tree, dir, top);
+  if (above === null) {
+    if (firstWild < 0) throw sourceNotFound(tree, top, pattern, at);
+    return [];
+  }
+  const start = dir === '' ? 0 : dir.length + 1;
+  const below = top === dir || above.at(-1)?.type === 'dir' ? await tree.walk(top) : [];
+  const include = patternMatcher([names.join('/')]);
+  return filter(
+    [...above, ...below],
+    start,
+    (path) => (names.length === 0 || include.ignores(path)) && !exclude?.ignores(path),
+  );
+}
+
+/** What lies on the way from `dir` (excluded) to `path`; null if it isn't there, or only through a symlink. */
+function entriesTo(tree: SourceTree, dir: RawPath, path: RawPath): SourceEntry[] | null {
+  const entries: SourceEntry[] = [];
+  for (let at = path; at !== dir; at = parentPath(at)) {
+    const entry = tree.lookup(at);
+    if (entry === null || (at !== path && entry.type !== 'dir')) return null;
+    entries.unshift(entry);
+  }
+  return entries;
+}
+
+/** The entries whose path from `start` is wanted, and the unwanted directories above them. */
+function filter(entries: readonly SourceEntry[], start: number, wanted: (path: string) => boolean): Selected[] {
+  const parents = new Map<string, Selected>();
+  const selected: Selected[] = [];
+  for (const entry of entries) {
+    const path = relative(entry, start);
+    if (wanted(displayPath(path))) {
+      const missing: Selected[] = [];
+      for (let dir = parentPath(path); parents.has(dir); dir = parentPath(dir)) {
+        missing.unshift(parents.get(dir)!);
+        parents.delete(dir);
+      }
+      selected.push(...missing, { path, entry, isParent: false });
+    } else if (entry.type === 'dir') {
+      parents.set(path, { path, entry, isParent: true });
+    }
+  }
+  return selected;
+}
+
+function relative(entry: SourceEntry, start: number): RawPath {
+  return entry.path.slice(start) as RawPath;
+}

@@ -1,0 +1,154 @@
+// Where COPY and ADD take files from: a build context, or the files of another stage or image. Both look the same here.
+import { assembleTar, type ContentRef, type FileStat, type RawPath } from '#native';
+import type { EntryMeta, RootView, ViewEntry } from '#store';
+import type { Context } from '../context/index.js';
+
+export interface SourceEntry extends Omit<EntryMeta, 'type'> {
+  readonly type: Exclude<EntryMeta['type'], 'hardlink'> | 'socket';
+  /** Null unless it is a file with size > 0. */
+  readonly content: ContentRef | null;
+  /** Equal for names of the same file; null where it is known to have only this name. */
+  readonly inode: string | null;
+}
+
+export interface SourceTree {
+  /** As messages call it: 'the build context', 'stage build'. */
+  readonly name: string;
+  /** Files keep their owners; otherwise they become root's. */
+  readonly keepsOwners: boolean;
+  /** The file at `path`, none of whose directories is a symlink. */
+  lookup(path: RawPath): SourceEntry | null;
+  /** Names in a directory in byte order. */
+  names(dir: RawPath): readonly RawPath[];
+  /** Everything below `dir`, in byte order of path. */
+  walk(dir: RawPath): Promise<readonly SourceEntry[]>;
+  /** True if a file is there and an ignore rule hides it. */
+  hides(path: RawPath): boolean;
+  /** SHA-256 (hex) of a file's content if that is known without reading it. */
+  knownDigest(entry: SourceEntry): string | null;
+  /** SHA-256 (hex) of the content of files of size > 0, in order. */
+  digests(entries: readonly SourceEntry[]): Promise<readonly string[]>;
+  /** Keeps a digest that was computed while the file was copied. */
+  record(entry: SourceEntry, digest: string): void;
+  /** A descriptor of a file that ADD may unpack; null where archives stay archives. */
+  open(entry: SourceEntry): number | null;
+}
+
+/** @param name as messages call it */
+export function contextSource(context: Context, name: string): SourceTree {
+  const stats = new WeakMap<SourceEntry, FileStat>();
+  const adapt = (file: FileStat): SourceEntry => {
+    const entry = contextEntry(file, context.dir);
+    stats.set(entry, file);
+    return entry;
+  };
+  return {
+    name,
+    keepsOwners: false,
+    lookup(path) {
+      const file = context.lookup(path);
+      return file && adapt(file);
+    },
+    names: (dir) => context.names(dir),
+    walk: async (dir) => (await context.walk(dir)).map(adapt),
+    hides: (path) => context.isIgnored(path),
+    knownDigest: (entry) => context.knownDigest(stats.get(entry)!),
+    digests: (entries) => context.digests(entries.map((entry) => stats.get(entry)!)),
+    record: (entry, digest) => context.record(stats.get(entry)!, digest),
+    open: (entry) => context.open(stats.get(entry)!),
+  };
+}
+
+function contextEntry(file: FileStat, root: string): SourceEntry {
+  const size = file.type === 'file' ? file.size : 0;
+  return {
+    path: file.path,
+    type: file.type,
+    mode: file.mode,
+    uid: 0,
+    gid: 0,
+    size,
+    mtimeSec: file.mtimeSec,
+    mtimeNsec: file.mtimeNsec,
+    linkTarget: file.linkTarget,
+    devMajor: file.rdevMajor,
+    devMinor: file.rdevMinor,
+    xattrs: [], // what a developer's machine attached to a file says nothing about the image
+    content: size > 0 ? { root, path: file.path, offset: 0 } : null,
+    inode: file.nlink > 1 ? `${file.dev}:${file.ino}` : null,
+  };
+}
+
+/** @param name as messages call it */
+export function viewSource(view: RootView, name: string): SourceTree {
+  const digests = new Map<string, string>();
+  const key = (entry: SourceEntry): string => entry.inode!;
+  return {
+    name,
+    keepsOwners: true,
+    lookup(path) {
+      const entry = path === '' ? rootEntry : view.lookup(path, false);
+      return entry && ('layer' in entry ? viewEntry(entry) : entry);
+    },
+    names: (dir) => view.list(dir).map((entry) => entry.path.slice(entry.path.lastIndexOf('/') + 1) as RawPath),
+    async walk(dir) {
+      const found: SourceEntry[] = [];
+      const visit = (at: RawPath): void => {
+        for (const entry of view.list(at)) {
+          found.push(viewEntry(entry));
+          if (entry.type === 'dir') visit(entry.path);
+        }
+      };
+      visit(dir);
+      return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+    },
+    hides: () => false,
+    knownDigest: (entry) => digests.get(key(entry)) ?? null,
+    async digests(entries) {
+      const unknown = new Map(entries.filter((entry) => !digests.has(key(entry))).map((entry) => [key(entry), entry]));
+      const read = await hashContents([...unknown.values()]);
+      [...unknown.keys()].forEach((inode, i) => {
+        digests.set(inode, read[i]!);
+      });
+      return entries.map((entry) => digests.get(key(entry))!);
+    },
+    record(entry, digest) {
+      digests.set(key(entry), digest);
+    },
+    open: () => null,
+  };
+}
+
+/** A view need not have an entry for its root. */
+const rootEntry: SourceEntry = {
+  path: '' as RawPath,
+  type: 'dir',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  linkTarget: '' as RawPath,
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: [],
+  content: null,
+  inode: null,
+};
+
+function viewEntry(entry: ViewEntry): SourceEntry {
+  const { layer, inode, ...meta } = entry;
+  return { ...meta, inode: `${layer}:${inode}` };
+}
+
+/** Contents lie in the middle of tars: they are assembled into nothing, for their digests. */
+async function hashContents(entries: readonly SourceEntry[]): Promise<string[]> {
+  if (entries.length === 0) return [];
+  const parts = entries.map((entry) => {
+    const { content, size } = entry;
+    if (content === null) throw new Error(`no content to hash: ${entry.path}`);
+    return 'bytes' in content ? content : { ...content, size };
+  });
+  return [...(await assembleTar({ parts, output: null, heads: false, fileDigests: true })).fileDigests];
+}
