@@ -1,0 +1,47 @@
+/* tsbuild-launcher: everything that must happen in a fresh, single-threaded process. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands.h"
+#include "step.h"
+
+/* The batch commands live in native/batch. */
+int tsb_batch_main(int argc, char **argv) __attribute__((weak));
+
+static int run_batch(int argc, char **argv) {
+  if (tsb_batch_main == NULL) {
+    fprintf(stderr, "tsbuild-launcher: built without batch commands\n");
+    return 125;
+  }
+  return tsb_batch_main(argc, argv);
+}
+
+static int usage(void) {
+  fprintf(
+      stderr,
+      "usage: tsbuild-launcher [--userns=PATH] hold|run|probe|walk|assemble|apply|remove ...\n");
+  return 125;
+}
+
+int main(int argc, char **argv) {
+  static const char option[] = "--userns=";
+  umask(0); /* modes are given exactly; a step gets its own */
+  if (argc > 1 && strncmp(argv[1], option, sizeof option - 1) == 0) {
+    if (join_userns(argv[1] + sizeof option - 1) < 0)
+      return 125;
+    argv[1] = argv[0];
+    argc--;
+    argv++;
+  }
+  if (argc < 2)
+    return usage();
+  if (strcmp(argv[1], "run") == 0)
+    return run_step(argv);
+  if (strcmp(argv[1], "hold") == 0)
+    return hold_userns(argc - 2, argv + 2);
+  if (strcmp(argv[1], "probe") == 0)
+    return probe_index(argc - 2, argv + 2);
+  return run_batch(argc, argv);
+}

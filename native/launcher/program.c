@@ -1,0 +1,172 @@
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "kernel.h"
+#include "seccomp.h"
+#include "step.h"
+
+/* Docker's default set without NET_RAW, MKNOD and AUDIT_WRITE. */
+static const unsigned kept_capabilities[] = {
+    CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,           CAP_KILL,       CAP_SETGID,
+    CAP_SETUID, CAP_SETPCAP,      CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
+};
+
+static uint64_t kept_mask(void) {
+  uint64_t mask = 0;
+  for (size_t i = 0; i < sizeof kept_capabilities / sizeof *kept_capabilities; i++)
+    mask |= 1ull << kept_capabilities[i];
+  return mask;
+}
+
+/* The working directory is the image's word: it is opened beneath the root, past no magic link
+ * (/proc/self/fd/N), and must be reachable from it. */
+static int enter_workdir(const char *cwd, struct tsb_report *report) {
+  char where[PATH_MAX];
+  TSB_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0)
+    return failed(report, TSB_STAGE_WORKDIR, "/");
+  TSB_FD directory =
+      sys_openat2(root, cwd, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+  if (directory < 0 || fchdir(directory) < 0)
+    return failed(report, TSB_STAGE_WORKDIR, cwd);
+  long length = syscall(SYS_getcwd, where, sizeof where);
+  if (length < 0)
+    return failed(report, TSB_STAGE_WORKDIR, cwd);
+  if (where[0] != '/')
+    return failed_with(report, TSB_STAGE_WORKDIR, EXDEV, cwd);
+  return 0;
+}
+
+/* Limits are the host's to give: what can't be set stays as it is. */
+static void set_limits(void) {
+  const rlim_t most_files = 1048576;
+  struct rlimit files;
+  const struct rlimit none = {0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+    return;
+  if (files.rlim_max > most_files)
+    files.rlim_max = most_files;
+  files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void restore_signals(void) {
+  const struct sigaction standard = {.sa_handler = SIG_DFL};
+  sigset_t none;
+  for (int signal = 1; signal < NSIG; signal++)
+    sigaction(signal, &standard, NULL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int drop_bounding(struct tsb_report *report) {
+  for (unsigned capability = 0; capability < 64; capability++) {
+    if (kept_mask() & (1ull << capability))
+      continue;
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
+      continue;
+    if (errno == EINVAL)
+      break; /* past the last one of this kernel */
+    return failed(report, TSB_STAGE_CREDENTIALS, "bounding set");
+  }
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+    return failed(report, TSB_STAGE_CREDENTIALS, "ambient set");
+  return 0;
+}
+
+/* Where only one id is mapped the kernel denies setgroups(2); the caller's own groups then stay,
+ * unnamed. */
+static bool may_set_groups(void) {
+  char answer[8] = "";
+  TSB_FD file = open("/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
+  if (file < 0 || read(file, answer, sizeof answer - 1) <= 0)
+    return true;
+  return strncmp(answer, "deny", 4) != 0;
+}
+
+static int set_capabilities(uint64_t mask) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2] = {0};
+  for (unsigned i = 0; i < 2; i++)
+    data[i].permitted = data[i].effective = (uint32_t)(mask >> (32 * i));
+  return (int)syscall(SYS_capset, &header, data);
+}
+
+/* Seccomp goes in while CAP_SYS_ADMIN is still there: without it no_new_privs would be needed, and
+ * su and sudo would fail in the step. */
+static int become_user(const struct tsb_spec *spec, struct tsb_report *report) {
+  char ids[64];
+  snprintf(ids, sizeof ids, "uid %u gid %u", spec->uid, spec->gid);
+  if (may_set_groups() && syscall(SYS_setgroups, spec->group_count, spec->groups) < 0)
+    return failed(report, TSB_STAGE_CREDENTIALS, "groups");
+  if (drop_bounding(report) < 0)
+    return -1;
+  if (install_seccomp(report) < 0)
+    return -1;
+  if (syscall(SYS_setresgid, spec->gid, spec->gid, spec->gid) < 0)
+    return failed(report, TSB_STAGE_CREDENTIALS, ids);
+  if (syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) < 0)
+    return failed(report, TSB_STAGE_CREDENTIALS, ids);
+  if (set_capabilities(spec->uid == 0 ? kept_mask() : 0) < 0)
+    return failed(report, TSB_STAGE_CREDENTIALS, "capabilities");
+  return 0;
+}
+
+static const char *search_path(const struct tsb_spec *spec) {
+  for (size_t i = 0; i < spec->env_count; i++)
+    if (strncmp(spec->env[i], "PATH=", 5) == 0)
+      return spec->env[i] + 5;
+  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+/* execve(2) along PATH as execvp(3) does, but with the step's PATH and without handing
+ * a file of unknown format to a shell. Returns with errno set. */
+static void execute(const struct tsb_spec *spec) {
+  const char *name = spec->args[0];
+  char **args = (char **)spec->args;
+  char **env = (char **)spec->env;
+  if (strchr(name, '/') != NULL || name[0] == '\0') {
+    execve(name, args, env);
+    return;
+  }
+  int refusal = ENOENT;
+  char path[PATH_MAX];
+  for (const char *at = search_path(spec);; at++) {
+    int length = (int)strcspn(at, ":");
+    int written =
+        snprintf(path, sizeof path, "%.*s%s%s", length, at, length > 0 ? "/" : "./", name);
+    if (written > 0 && (size_t)written < sizeof path)
+      execve(path, args, env);
+    if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+      return;
+    if (errno == EACCES)
+      refusal = EACCES;
+    at += length;
+    if (*at == '\0')
+      break;
+  }
+  errno = refusal;
+}
+
+void become_program(struct tsb_step *step) {
+  struct tsb_spec *spec = &step->spec;
+  struct tsb_report *report = &step->shared->report;
+  umask(022);
+  set_limits();
+  setsid();
+  syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* the filter refuses keys anyway */
+  if (enter_workdir(spec->cwd, report) == 0 && become_user(spec, report) == 0) {
+    restore_signals();
+    execute(spec);
+    failed(report, TSB_STAGE_EXEC, spec->args[0]);
+  }
+  _exit(127);
+}

@@ -1,0 +1,79 @@
+#include "scratch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "filesystem.h"
+#include "kernel.h"
+
+/* A layer's root may have another mode or owner than 0755 root; the overlay shows those of `upper`.
+ */
+static int copy_root_attributes(int like, int upper) {
+  struct stat status;
+  if (like < 0)
+    return 0;
+  if (fstat(like, &status) < 0)
+    return -1;
+  if (fchown(upper, status.st_uid, status.st_gid) < 0)
+    return -1;
+  if (fchmod(upper, status.st_mode & 07777) < 0)
+    return -1;
+  const struct timespec times[2] = {status.st_atim, status.st_mtim};
+  return futimens(upper, times);
+}
+
+int open_scratch(const char *directory, int like, struct tsb_report *report) {
+  TSB_FD scratch = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (scratch < 0)
+    return failed(report, TSB_STAGE_SCRATCH, directory);
+  if (mkdirat(scratch, "upper", 0755) < 0 || mkdirat(scratch, "work", 0755) < 0)
+    return failed(report, TSB_STAGE_SCRATCH, directory);
+  TSB_FD upper = openat(scratch, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (upper < 0 || copy_root_attributes(like, upper) < 0)
+    return failed(report, TSB_STAGE_SCRATCH, directory);
+  return clone_mount(scratch, TSB_STAGE_SCRATCH, directory, report);
+}
+
+/* Removes the directory `name` and all in it. The overlay leaves a few levels; anything deeper is
+ * not its own. */
+static int remove_tree(int parent, const char *name, int depth) {
+  if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+    return 0;
+  if (errno != ENOTEMPTY && errno != EEXIST)
+    return -1;
+  if (depth == 0)
+    return -1;
+  int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (directory < 0)
+    return -1;
+  DIR *stream = fdopendir(directory);
+  if (stream == NULL) {
+    close(directory);
+    return -1;
+  }
+  for (struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+      continue;
+    if (unlinkat(directory, entry->d_name, 0) == 0)
+      continue;
+    if (errno == EISDIR || errno == EPERM)
+      remove_tree(directory, entry->d_name, depth - 1);
+  }
+  closedir(stream);
+  return unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int renew_work(int directory, const char *work) {
+  if (remove_tree(directory, work, 16) < 0)
+    return -1;
+  return mkdirat(directory, work, 0755);
+}
+
+void remove_work(const char *directory) {
+  TSB_FD scratch = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (scratch >= 0)
+    remove_tree(scratch, "work", 16);
+}

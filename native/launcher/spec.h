@@ -1,0 +1,71 @@
+/* The step to run, as the manager describes it over a descriptor. */
+#ifndef TSB_SPEC_H
+#define TSB_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "report.h"
+
+#define TSB_MAX_LAYERS 500
+#define TSB_MAX_MOUNTS 1024
+#define TSB_MAX_SPEC_BYTES (64u << 20)
+
+struct tsb_layer {
+  /* Directory of a tree, or the EROFS index. */
+  const char *path;
+  /* The tar that holds an index's contents; NULL for a tree. */
+  const char *tar;
+};
+
+enum tsb_mount_kind { TSB_MOUNT_BIND, TSB_MOUNT_TMPFS, TSB_MOUNT_BYTES };
+
+struct tsb_mount {
+  enum tsb_mount_kind kind;
+  const char *target; /* absolute, without "." and ".." */
+  /* bind */
+  const char *root;
+  const char *path;
+  bool readonly;
+  bool is_file; /* found out when the source is opened */
+  int source;   /* detached mount, opened by the parent; -1 before */
+  /* tmpfs: 0 is the kernel's default */
+  uint64_t size_bytes;
+  /* bytes */
+  const char *bytes;
+  size_t byte_count;
+  mode_t mode;
+  uid_t uid;
+  gid_t gid;
+};
+
+struct tsb_spec {
+  struct tsb_layer *layers; /* base first */
+  size_t layer_count;
+  struct tsb_mount *mounts;
+  size_t mount_count;
+  const char **args; /* NULL at the end, as env */
+  size_t arg_count;
+  const char **env;
+  size_t env_count;
+  const char **cgroups;
+  size_t cgroup_count;
+  gid_t *groups;
+  size_t group_count;
+  const char *scratch;
+  const char *cwd;
+  const char *hostname;
+  uid_t uid;
+  gid_t gid;
+  bool host_network;
+  uint64_t shm_bytes;
+};
+
+/* Reads one specification from `descriptor`, which stays open: its end says that the manager died.
+ * Everything the spec points at lives until the process ends. Returns 0, or -1 with *report filled.
+ */
+int read_spec(int descriptor, struct tsb_spec *spec, struct tsb_report *report);
+
+#endif

@@ -1,0 +1,72 @@
+// StepSpec → the bytes that launcher/spec.c reads. The format is described there.
+import { type RawPath, rawPath } from './raw-path.js';
+import type { LayerMount, StepMount, StepSpec } from './types.js';
+
+/** @throws Error when a string holds NUL or a mount target is not a clean absolute path: bugs of the caller */
+export function encodeStep(spec: StepSpec): Buffer {
+  const records: Buffer[] = [
+    record('D', [spec.scratchDir]),
+    record('W', [spec.cwd]),
+    record('H', [spec.hostname]),
+    record('N', [spec.network]),
+    record('U', [spec.uid, spec.gid]),
+    record('S', [spec.shmSizeBytes]),
+    ...spec.layers.map(encodeLayer),
+    ...spec.mounts.map(encodeMount),
+    ...spec.args.map((arg) => record('A', [arg])),
+    ...spec.env.map((entry) => record('E', [entry])),
+    ...spec.groups.map((gid) => record('G', [gid])),
+    ...spec.cgroups.map((dir) => record('C', [dir])),
+  ];
+  const length = records.reduce((sum, bytes) => sum + bytes.length, 0);
+  return Buffer.concat([number32(length), ...records]);
+}
+
+function encodeLayer(layer: LayerMount): Buffer {
+  return layer.kind === 'index' ? record('L', ['index', layer.index, layer.tar]) : record('L', ['tree', layer.dir]);
+}
+
+function encodeMount(mount: StepMount): Buffer {
+  requireCleanTarget(mount.target);
+  switch (mount.kind) {
+    case 'bind':
+      return record('M', ['bind', mount.target, mount.root, { raw: mount.path }, mount.readonly ? 1 : 0]);
+    case 'tmpfs':
+      return record('M', ['tmpfs', mount.target, mount.sizeBytes ?? 0]);
+    case 'bytes':
+      return record('M', ['bytes', mount.target, mount.mode, mount.uid, mount.gid], mount.bytes);
+  }
+}
+
+function requireCleanTarget(target: string): void {
+  const parts = target.split('/').slice(1);
+  const clean = target.startsWith('/') && parts.every((part) => part !== '' && part !== '.' && part !== '..');
+  if (!clean)
+    throw new Error(`a mount target must be an absolute path without . and .., not ${JSON.stringify(target)}`);
+}
+
+type Field = string | number | { readonly raw: RawPath };
+
+function record(tag: string, fields: readonly Field[], rest?: Uint8Array): Buffer {
+  const text = Buffer.from(fields.map((field) => `${fieldText(field)}\0`).join(''), 'latin1');
+  const bytes = rest ?? new Uint8Array();
+  return Buffer.concat([Buffer.from(tag), number32(text.length + bytes.length), text, bytes]);
+}
+
+function fieldText(field: Field): string {
+  if (typeof field === 'number') return decimal(field);
+  const text = typeof field === 'string' ? rawPath(field) : field.raw;
+  if (text.includes('\0')) throw new Error(`NUL in ${JSON.stringify(text)}`);
+  return text;
+}
+
+function decimal(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`not a size or an id: ${value}`);
+  return String(value);
+}
+
+function number32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
