@@ -45,7 +45,7 @@ export function readElf(head: Buffer): ElfFacts | null {
     osabi: head[7]!,
     type: fileTypes[view.u16(16)] ?? 'other',
   };
-  return { ...header, ...readSegments(view, layout, bits) };
+  return { ...header, ...readSegments(head, view, bits) };
 }
 
 export function isElf(head: Buffer): boolean {
@@ -54,25 +54,45 @@ export function isElf(head: Buffer): boolean {
 
 type Segments = Pick<ElfFacts, 'interpreter' | 'interpreterAt' | 'dynamicAt' | 'kernel' | 'isaLevel'>;
 
-function readSegments(view: ByteView, layout: typeof layout64, bits: 32 | 64): Segments {
+function readSegments(head: Buffer, view: ByteView, bits: 32 | 64): Segments {
   let facts: Segments = { interpreter: null, interpreterAt: null, dynamicAt: null, kernel: null, isaLevel: 0 };
-  const tableOffset = view.word(layout.phoff, bits);
-  const entrySize = view.u16(layout.phentsize);
-  if (entrySize < layout.segmentSize) return facts;
-  const count = view.u16(layout.phnum);
-  for (let i = 0; i < count; i++) {
-    const at = tableOffset + i * entrySize;
-    if (!view.has(at, layout.segmentSize)) break;
-    const type = view.u32(at);
-    const range = {
-      offset: view.word(at + layout.segmentOffset, bits),
-      size: view.word(at + layout.segmentFileSize, bits),
-    };
+  for (const { type, offset, size } of readProgramHeaders(head)) {
+    const range = { offset, size };
     if (type === 2) facts = { ...facts, dynamicAt: range };
     if (type === 3) facts = { ...facts, interpreterAt: range, interpreter: textAt(view, range) };
     if (type === 4) facts = { ...facts, ...readNotes(view, range, bits) };
   }
   return facts;
+}
+
+export interface ProgramHeader extends FileRange {
+  /** p_type: 1 load, 2 dynamic, 3 interpreter, 4 note. */
+  readonly type: number;
+  /** p_vaddr. */
+  readonly address: number;
+}
+
+/** The program headers that lie within the head of a file for which `readElf` gives facts. */
+export function readProgramHeaders(head: Buffer): ProgramHeader[] {
+  const bits = head[4] === 1 ? 32 : 64;
+  const view = byteView(head, head[5] === 1);
+  const layout = bits === 64 ? layout64 : layout32;
+  const headers: ProgramHeader[] = [];
+  const entrySize = view.u16(layout.phentsize);
+  if (entrySize < layout.segmentSize) return headers;
+  const tableOffset = view.word(layout.phoff, bits);
+  const count = view.u16(layout.phnum);
+  for (let i = 0; i < count; i++) {
+    const at = tableOffset + i * entrySize;
+    if (!view.has(at, layout.segmentSize)) break;
+    headers.push({
+      type: view.u32(at),
+      offset: view.word(at + layout.segmentOffset, bits),
+      address: view.word(at + layout.segmentAddress, bits),
+      size: view.word(at + layout.segmentFileSize, bits),
+    });
+  }
+  return headers;
 }
 
 function textAt(view: ByteView, { offset, size }: FileRange): string | null {
@@ -119,7 +139,7 @@ function align(size: number, unit: number): number {
 type ByteView = ReturnType<typeof byteView>;
 
 /** Reads in the file's byte order. Callers check `has` first; 64-bit values beyond 2^53 become a number no file reaches. */
-function byteView(bytes: Buffer, little: boolean) {
+export function byteView(bytes: Buffer, little: boolean) {
   const u32 = (at: number): number => (little ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   const u64 = (at: number): number => Number(little ? bytes.readBigUInt64LE(at) : bytes.readBigUInt64BE(at));
   return {
@@ -149,6 +169,7 @@ const layout32 = {
   phnum: 44,
   segmentSize: 32,
   segmentOffset: 4,
+  segmentAddress: 8,
   segmentFileSize: 16,
 };
 const layout64 = {
@@ -158,5 +179,6 @@ const layout64 = {
   phnum: 56,
   segmentSize: 56,
   segmentOffset: 8,
+  segmentAddress: 16,
   segmentFileSize: 32,
 };

@@ -11,7 +11,7 @@ import { formatPlatform, normalPlatform } from './platform.js';
  *
  * @throws BuildError ARCH_CONFIG_LIES
  */
-export function requireHonestPlatform(image: StoredImage, ref: string, at?: Span): void {
+export function requireHonestPlatform(image: Pick<StoredImage, 'config' | 'layers'>, ref: string, at?: Span): void {
   const { os, architecture, variant } = image.config;
   const declared = normalPlatform({ os, architecture, ...(variant !== undefined && { variant }) });
   const found = filesPlatform(image.layers.map((layer) => recordLayer(layer)));

@@ -1,6 +1,7 @@
 export { type Emulator, findEmulator } from './binfmt.js';
 export { closestName } from './closest-name.js';
 export { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
+export { type ElfDynamic, type ReadRange, readDynamic } from './elf-dynamic.js';
 export { canExecuteHere, type Executability } from './execute-here.js';
 export { type FilesPlatform, filesPlatform, requireHonestPlatform } from './honest-platform.js';
 export {
@@ -21,3 +22,4 @@ export {
 } from './platform.js';
 export type { Command } from './refusal.js';
 export { requireRunnable } from './runnable.js';
+export { readShebang, type Shebang } from './shebang.js';

@@ -1,4 +1,4 @@
-// What a layer's executables need, kept beside the layer as record.json: derived from its bytes, so it can be deleted
+// What a layer's executables need, kept beside the layer as machines.json: derived from its bytes, so it can be deleted
 // at any time, and a torn one (a file that doesn't parse) is derived again.
 import { closeSync, openSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,7 +32,7 @@ export interface MachineRecord {
 
 /** The record of a layer: the one beside it, or made now from `heads` (what a commit saw) or from the tar. */
 export function recordLayer(layer: Layer, heads?: ReadonlyMap<RawPath, Buffer>): LayerRecord {
-  const path = join(dirname(layer.tarPath), 'record.json');
+  const path = join(dirname(layer.tarPath), 'machines.json');
   const known = readRecord(path);
   if (known !== null) return known;
   const record = layerRecord(heads ?? tarHeads(layer.tarPath));
@@ -42,16 +42,16 @@ export function recordLayer(layer: Layer, heads?: ReadonlyMap<RawPath, Buffer>):
 
 /** Summary of the files whose first bytes are given. */
 export function layerRecord(heads: Iterable<readonly [RawPath, Buffer]>): LayerRecord {
-  const machines = new Map<string, MachineTally>();
+  const machines = new Map<string, Tally>();
   const interpreters = new Map<string, number>();
   for (const [path, head] of heads) {
     const facts = readElf(head);
-    if (facts !== null && isForProcessors(facts)) tallyOf(machines, facts).add(path, facts);
+    if (facts !== null && isForProcessors(facts)) addTo(machines, path, facts);
     const shebang = facts === null ? readShebang(head) : null;
     const interpreter = shebang ? `#!${shebang.interpreter}` : facts?.interpreter;
     if (interpreter) interpreters.set(interpreter, (interpreters.get(interpreter) ?? 0) + 1);
   }
-  const tallies = [...machines].map(([name, tally]) => [name, tally.record()] as const);
+  const tallies = [...machines].map(([name, tally]) => [name, toRecord(tally)] as const);
   return { version: 1, machines: Object.fromEntries(tallies), interpreters: Object.fromEntries(interpreters) };
 }
 
@@ -93,43 +93,39 @@ function* tarHeads(tarPath: string): Generator<readonly [RawPath, Buffer]> {
 const smallestProgram = 20;
 const exampleLimit = 8;
 
-class MachineTally {
-  private programs: string[] = [];
-  private libraries: string[] = [];
-  private programCount = 0;
-  private libraryCount = 0;
-  private isaLevel = 0;
-  private kernel: string | null = null;
-
-  constructor(private readonly platform: Platform) {}
-
-  add(path: RawPath, facts: ElfFacts): void {
-    const examples = isProgram(facts) ? this.programs : this.libraries;
-    if (examples.length < exampleLimit) examples.push(displayPath(path));
-    if (isProgram(facts)) this.programCount++;
-    else this.libraryCount++;
-    this.isaLevel = Math.max(this.isaLevel, facts.isaLevel);
-    if (facts.kernel !== null && (this.kernel === null || isNewer(facts.kernel, this.kernel)))
-      this.kernel = facts.kernel;
-  }
-
-  record(): MachineRecord {
-    return {
-      ...this.platform,
-      programs: this.programCount,
-      libraries: this.libraryCount,
-      paths: [...this.programs, ...this.libraries].slice(0, exampleLimit),
-      isaLevel: this.isaLevel,
-      kernel: this.kernel,
-    };
-  }
+interface Tally {
+  readonly platform: Platform;
+  readonly programs: string[];
+  readonly libraries: string[];
+  readonly isaLevels: Set<number>;
+  readonly kernels: Set<string>;
 }
 
-function tallyOf(machines: Map<string, MachineTally>, facts: ElfFacts): MachineTally {
+function toRecord({ platform, programs, libraries, isaLevels, kernels }: Tally): MachineRecord {
+  return {
+    ...platform,
+    programs: programs.length,
+    libraries: libraries.length,
+    paths: [...programs, ...libraries].slice(0, exampleLimit),
+    isaLevel: Math.max(0, ...isaLevels),
+    kernel: [...kernels].reduce<string | null>((a, b) => (a === null || isNewer(b, a) ? b : a), null),
+  };
+}
+
+function addTo(machines: Map<string, Tally>, path: RawPath, facts: ElfFacts): void {
   const name = machineName(facts);
-  const known = machines.get(name) ?? new MachineTally(elfPlatform(facts));
-  machines.set(name, known);
-  return known;
+  const known = machines.get(name);
+  const tally = known ?? {
+    platform: elfPlatform(facts),
+    programs: [],
+    libraries: [],
+    isaLevels: new Set(),
+    kernels: new Set(),
+  };
+  if (known === undefined) machines.set(name, tally);
+  (isProgram(facts) ? tally.programs : tally.libraries).push(displayPath(path));
+  tally.isaLevels.add(facts.isaLevel);
+  if (facts.kernel !== null) tally.kernels.add(facts.kernel);
 }
 
 /** Not object files and core dumps, nor code for graphics processors (CUDA, AMDGPU) and the kernel's BPF machine. */
