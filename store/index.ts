@@ -16,6 +16,8 @@ export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
 export { StoreError } from './errors.js';
 export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.js';
+export { encodeIndex } from './format/index-encode.js';
+export { type LayerNode, type LayerTree, layerTree } from './format/layer-tree.js';
 export { overlayToDrafts } from './format/overlay-drafts.js';
 export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';

@@ -1,0 +1,65 @@
+// Extended attributes in the inode: a header of 12 bytes, then entries of name and value, each padded to 4 bytes.
+import type { Xattr } from '#native';
+import { xattrHeaderSize, xattrPrefixes } from './erofs.js';
+import type { LayerNode } from './layer-tree.js';
+
+/** i_xattr_icount has 16 bits and counts in fours. */
+const maxBytes = 4 * 0xffff;
+
+/** Null if there are none; 'too-large' where the format ends. */
+export function encodeXattrs(node: LayerNode): Buffer | null | 'too-large' {
+  const notes = node.children ? overlayNotes(node) : [];
+  if (node.xattrs.length === 0 && notes.length === 0) return null;
+  const xattrs = [...node.xattrs, ...notes];
+  const pieces: Buffer[] = [Buffer.alloc(xattrHeaderSize)];
+  let size = xattrHeaderSize;
+  for (const xattr of xattrs) {
+    const entry = encodeEntry(xattr);
+    if (!entry) return 'too-large';
+    pieces.push(entry);
+    size += entry.length;
+  }
+  return size > maxBytes ? 'too-large' : Buffer.concat(pieces, size);
+}
+
+const yes = Buffer.from('y');
+const empty = Buffer.alloc(0);
+
+/**
+ * What an overlay reads from a directory, in both its notations (the second is for mounts inside a user namespace). An
+ * opaque one hides what lies below. 'origin' on a directory with whiteouts makes the overlay look for them even where
+ * no lower layer has the directory; without it they would be listed as files that can't be opened.
+ */
+function overlayNotes(node: LayerNode): Xattr[] {
+  const notes: Xattr[] = [];
+  if (node.opaque) notes.push(...inBothNotations('opaque', yes));
+  if (hasWhiteouts(node)) notes.push(...inBothNotations('origin', empty));
+  return notes;
+}
+
+function inBothNotations(name: string, value: Buffer): Xattr[] {
+  return [
+    { name: `trusted.overlay.${name}`, value },
+    { name: `user.overlay.${name}`, value },
+  ];
+}
+
+function hasWhiteouts({ children }: LayerNode): boolean {
+  if (children) for (const child of children.values()) if (child.type === 'whiteout') return true;
+  return false;
+}
+
+function encodeEntry({ name, value }: Xattr): Buffer | null {
+  const prefix = xattrPrefixes.find(([text]) => name.startsWith(text));
+  if (!prefix) throw new Error(`no index for the attribute ${name}`); // the tree holds user. and security. ones only
+  const [text, number] = prefix;
+  const length = name.length - text.length;
+  if (length > 255 || value.length > 0xffff) return null;
+  const entry = Buffer.alloc(Math.ceil((4 + length + value.length) / 4) * 4);
+  entry[0] = length;
+  entry[1] = number;
+  entry.writeUInt16LE(value.length, 2);
+  entry.write(name.slice(text.length), 4, 'latin1');
+  value.copy(entry, 4 + length);
+  return entry;
+}
