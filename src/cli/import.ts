@@ -1,0 +1,78 @@
+// tsbuild import: a root file system, or Debian by mmdebstrap, becomes an image.
+import type { Command } from 'commander';
+import { type Lease, openLease, type Store, type StoredImage, tagImage } from '#store';
+import { parsePlatform } from '../platform/index.js';
+import { importDebian, importRootfs } from '../source/index.js';
+import { type Cli, UsageError } from './cli.js';
+
+interface ImportCommand {
+  readonly debian?: string;
+  readonly mirror?: string;
+  readonly include: readonly string[];
+  readonly tag: readonly string[];
+  readonly platform?: string;
+  readonly quiet?: boolean;
+  readonly store?: string;
+}
+
+const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
+
+export function configure(command: Command): void {
+  command
+    .argument(
+      '[source]',
+      "a root directory, a tar (gzip, zstd, xz, bzip2 or plain), or '-' for a tar on standard input",
+    )
+    .option('--debian <suite>', 'make a minimal Debian with mmdebstrap: bookworm, trixie, …')
+    .option('--mirror <url>', "mirror for --debian (default: this machine's)")
+    .option('--include <package>', 'another package for --debian', collect, [])
+    .option('-t, --tag <name>', 'name the image; may be given several times', collect, [])
+    .option('--platform <os/arch[/variant]>', 'platform of the files (default: what its programs say)')
+    .option('-q, --quiet', 'print the image digest only')
+    .addHelpText(
+      'after',
+      '\nexamples:\n  tsbuild import --debian bookworm -t debian:bookworm\n  tsbuild import rootfs.tar.gz -t base:1',
+    );
+}
+
+export async function run(cli: Cli, command: Command): Promise<number> {
+  const options = command.opts<ImportCommand>();
+  const source = command.args[0];
+  if ((source === undefined) === (options.debian === undefined)) {
+    throw new UsageError('USAGE', {
+      message: 'import takes either a source or --debian',
+      hint: 'tsbuild import --help shows examples',
+    });
+  }
+  const store = await cli.openStore(options.store);
+  const lease = await openLease(store, `import ${source ?? options.debian}`);
+  try {
+    const image = await importFrom(cli, store, lease, source, options);
+    for (const tag of options.tag) tagImage(store, tag, image.digest);
+    const names = options.tag.length > 0 ? ` as ${options.tag.join(', ')}` : '';
+    cli.out(options.quiet ? `${image.digest}\n` : `imported ${image.digest}${names}\n`);
+    return 0;
+  } finally {
+    await lease.release();
+  }
+}
+
+async function importFrom(
+  cli: Cli,
+  store: Store,
+  lease: Lease,
+  source: string | undefined,
+  options: ImportCommand,
+): Promise<StoredImage> {
+  if (options.debian !== undefined) {
+    return importDebian(store, lease, {
+      suite: options.debian,
+      mirror: options.mirror,
+      include: options.include,
+      signal: cli.signal,
+      onProgress: (line) => options.quiet || cli.err(`${line}\n`),
+    });
+  }
+  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
+  return importRootfs(store, lease, source ?? '-', { platform });
+}

@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { familiarName, loadArchive, openLease, tagImage } from '#store';
+import { hostPlatform, parsePlatform } from '../platform/index.js';
+import type { Cli } from './cli.js';
+
+export function configure(command: Command): void {
+  command
+    .option('-i, --input <file>', 'archive to read (default: standard input)')
+    .option('--platform <os/arch[/variant]>', "which image of an index (default: this machine's)")
+    .option('-q, --quiet', 'print digests only')
+    .addHelpText('after', '\nexample:\n  tsbuild load -i app.tar');
+}
+
+export async function run(cli: Cli, command: Command): Promise<number> {
+  const options = command.opts<{ input?: string; platform?: string; quiet?: boolean; store?: string }>();
+  const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
+  const store = await cli.openStore(options.store);
+  const lease = await openLease(store, 'load');
+  try {
+    for (const { image, names } of await loadArchive(store, lease, options.input ?? process.stdin, { platform })) {
+      for (const name of names) tagImage(store, name, image.digest);
+      const shown = names.map(familiarName).join(', ') || 'an image without a name';
+      cli.out(options.quiet ? `${image.digest}\n` : `loaded ${shown} ${image.digest}\n`);
+    }
+    return 0;
+  } finally {
+    await lease.release();
+  }
+}

@@ -1,0 +1,104 @@
+// tsbuild push: to a registry, an OCI layout or another store.
+import { type Command, Option } from 'commander';
+import {
+  copyBetweenStores,
+  exportLayout,
+  type Lease,
+  openLease,
+  pushImage,
+  type Store,
+  type StoredImage,
+  tagImage,
+} from '#store';
+import { type Cli, UsageError } from './cli.js';
+import { openImage } from './open-image.js';
+import { transferProgress } from './transfer.js';
+
+interface PushOptions {
+  readonly compression?: 'gzip' | 'zstd' | 'none';
+  readonly plainHttp?: boolean;
+  readonly quiet?: boolean;
+  readonly store?: string;
+}
+
+export function configure(command: Command): void {
+  command
+    .argument('<image>', 'name or digest')
+    .argument(
+      '[destination]',
+      'REGISTRY/NAME:TAG, oci-layout://DIR[:tag] or store://DIR (default: the image’s own name)',
+    )
+    .addOption(
+      new Option('--compression <kind>', 'of the layers (default: gzip to registries, none elsewhere)').choices([
+        'gzip',
+        'zstd',
+        'none',
+      ]),
+    )
+    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
+    .option('-q, --quiet', 'print the digest only')
+    .addHelpText(
+      'after',
+      '\nexamples:\n  tsbuild push app:1 localhost:5000/app:1\n  tsbuild push app:1 oci-layout:///tmp/out:1\n  tsbuild push app:1 store:///srv/tsbuild',
+    );
+}
+
+export async function run(cli: Cli, command: Command): Promise<number> {
+  const options = command.opts<PushOptions>();
+  const [name = '', destination = name] = command.args;
+  const store = await cli.openStore(options.store);
+  const lease = await openLease(store, `push ${name}`);
+  try {
+    const image = await openImage(store, name);
+    const digest = await send(cli, store, lease, image, name, destination, options);
+    cli.out(options.quiet ? `${digest}\n` : `pushed ${name} to ${destination} ${digest}\n`);
+    return 0;
+  } finally {
+    await lease.release();
+  }
+}
+
+async function send(
+  cli: Cli,
+  store: Store,
+  lease: Lease,
+  image: StoredImage,
+  name: string,
+  destination: string,
+  options: PushOptions,
+): Promise<string> {
+  const onProgress = transferProgress(cli, options.quiet === true);
+  const [, scheme, rest = ''] = /^(oci-layout|oci|store):(?:\/\/)?(.+)$/.exec(destination) ?? [];
+  if (scheme === 'store') {
+    if (options.compression)
+      throw new UsageError('USAGE', { message: 'a store keeps layers uncompressed', hint: 'leave --compression out' });
+    return copyTo(cli, store, image, rest, name);
+  }
+  if (scheme !== undefined) {
+    const { dir, tag } = layoutTarget(rest);
+    return exportLayout(store, lease, image, dir, { compression: options.compression ?? 'none', tag, onProgress });
+  }
+  return pushImage(store, lease, image, destination, {
+    compression: options.compression,
+    plainHttp: options.plainHttp === true,
+    onProgress,
+  });
+}
+
+/** 'DIR:tag'; a colon belongs to the directory if a slash follows it. */
+function layoutTarget(text: string): { dir: string; tag: string | undefined } {
+  const [, dir, tag] = /^(.+?)(?::([^/:]+))?$/.exec(text) ?? [];
+  return { dir: dir ?? text, tag };
+}
+
+async function copyTo(cli: Cli, from: Store, image: StoredImage, dir: string, name: string): Promise<string> {
+  const to = await cli.openStore(dir);
+  const lease = await openLease(to, `copy of ${name}`);
+  try {
+    const copied = await copyBetweenStores(from, to, lease, image.digest);
+    if (!/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) tagImage(to, name, copied.digest);
+    return copied.digest;
+  } finally {
+    await lease.release();
+  }
+}

@@ -1,0 +1,55 @@
+import { type Command, Option } from 'commander';
+import { findImage, openLease, saveArchive } from '#store';
+import { type Cli, UsageError } from './cli.js';
+import { openImage } from './open-image.js';
+import { transferProgress } from './transfer.js';
+
+interface SaveOptions {
+  readonly output?: string;
+  readonly format: 'docker-archive' | 'oci-archive';
+  readonly compression?: 'gzip' | 'zstd' | 'none';
+  readonly store?: string;
+}
+
+export function configure(command: Command): void {
+  command
+    .argument('<image...>', 'names or digests')
+    .option('-o, --output <file>', 'file to write (default: standard output)')
+    .addOption(
+      new Option('--format <kind>', 'kind of archive')
+        .choices(['docker-archive', 'oci-archive'])
+        .default('docker-archive'),
+    )
+    .addOption(new Option('--compression <kind>', 'of the layers in an oci-archive').choices(['gzip', 'zstd', 'none']))
+    .addHelpText(
+      'after',
+      '\nexamples:\n  tsbuild save -o app.tar app:1\n  tsbuild save --format oci-archive app:1 | skopeo inspect oci-archive:/dev/stdin',
+    );
+}
+
+export async function run(cli: Cli, command: Command): Promise<number> {
+  const options = command.opts<SaveOptions>();
+  if (options.output === undefined && process.stdout.isTTY) {
+    throw new UsageError('USAGE', {
+      message: 'an archive is nothing for a terminal',
+      hint: 'write it to a file with -o, or into a pipe',
+    });
+  }
+  const store = await cli.openStore(options.store);
+  const lease = await openLease(store, 'save');
+  try {
+    const images = [];
+    for (const text of command.args) {
+      const { name } = findImage(store, text);
+      images.push({ image: await openImage(store, text), names: name === null ? [] : [name] });
+    }
+    await saveArchive(store, lease, images, options.output ?? process.stdout, {
+      format: options.format,
+      compression: options.compression ?? 'none',
+      onProgress: transferProgress(cli, true),
+    });
+    return 0;
+  } finally {
+    await lease.release();
+  }
+}
