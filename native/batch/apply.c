@@ -96,7 +96,7 @@ static int enter_parent(struct application *application, const char *path, const
   const char *slash = strrchr(path, '/');
   size_t length = slash ? (size_t)(slash - path) : 0;
   *name = slash ? slash + 1 : path;
-  if (!**name || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
+  if (*path == '/' || !**name || strcmp(*name, ".") == 0 || strcmp(*name, "..") == 0) {
     errno = EINVAL;
     return -1;
   }
