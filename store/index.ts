@@ -11,6 +11,7 @@ export {
 export { lookupCache, recordCache } from './content/cache.js';
 export { flushStore } from './content/flush.js';
 export { Store, type StoreOptions } from './content/handle.js';
+export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
@@ -43,6 +44,17 @@ export {
   tagImage,
   untag,
 } from './image/tags.js';
+export { type LoadedImage, loadArchive } from './transport/archive-load.js';
+export { type NamedImage, type SaveOptions, saveArchive } from './transport/archive-save.js';
+export type { Compression, CompressionChoice } from './transport/compress.js';
+export { copyBetweenStores } from './transport/copy-store.js';
+export { type ExportOptions, exportLayout } from './transport/layout-export.js';
+export { importLayout, type LayoutOptions } from './transport/layout-import.js';
+export type { OnProgress, TransferProgress } from './transport/progress.js';
+export { type PullOptions, pullImage } from './transport/pull.js';
+export { type PushOptions, pushImage } from './transport/push.js';
+export type { ReceiveOptions } from './transport/receive.js';
+export type { RegistryOptions } from './transport/registry-access.js';
 export type * from './types.js';
 export {
   type Descriptor,

@@ -20,7 +20,7 @@ export type ImageDocument =
 type Fields = Readonly<Record<string, unknown>>;
 
 const maxIndexEntries = 1000;
-const maxLayers = 500;
+const maxLayers = 2000;
 
 /**
  * @param declaredType the media type that a descriptor or a Content-Type header gave; it must be the document's own

@@ -95,7 +95,9 @@ function exchange(connector: Connector, request: HttpRequest, options: HttpOptio
     const { method, url, authorization, body } = request;
     const headers = { 'user-agent': 'tsbuild', ...request.headers, ...(authorization && { authorization }) };
     const outgoing = connector.request(url, { method, headers });
-    outgoing.setTimeout(options.idleTimeoutMs ?? 60_000, () =>
+    // Registries read a blob once more before they answer its PUT.
+    const idleMs = (options.idleTimeoutMs ?? 60_000) * (method === 'PUT' ? 5 : 1);
+    outgoing.setTimeout(idleMs, () =>
       outgoing.destroy(Object.assign(new Error('nothing moved on the connection for too long'), { code: 'ETIMEDOUT' })),
     );
     let source: Readable | undefined;
@@ -105,7 +107,10 @@ function exchange(connector: Connector, request: HttpRequest, options: HttpOptio
     });
     outgoing.on('response', (response) => {
       // An answer before the request's end (401, 413) makes the rest of the body pointless.
-      if (source !== undefined && !outgoing.writableEnded) source.destroy();
+      if (source !== undefined && !outgoing.writableEnded) {
+        source.destroy();
+        response.on('end', () => outgoing.destroy());
+      }
       resolve({ status: response.statusCode ?? 0, headers: response.headers, body: response, url });
     });
     if (typeof body !== 'function') {

@@ -1,0 +1,158 @@
+// An archive of images (an OCI layout in a tar, or what docker save writes) → the store.
+import type { Readable } from 'node:stream';
+import type { Store } from '../content/handle.js';
+import { StoreError } from '../errors.js';
+import { parseConfig } from '../image/document.js';
+import { putConfig } from '../image/images.js';
+import { isAttestation } from '../image/platform.js';
+import { formatReference, parseReference } from '../image/reference.js';
+import { parseStrictJson } from '../image/strict-json.js';
+import type { Lease, StoredImage } from '../types.js';
+import { type Descriptor, type Digest, type ImageConfig, mediaTypes } from '../words.js';
+import { type Archive, invalid, openArchive } from './archive-members.js';
+import { type BlobFolder, containerdName, namesOfEntry, parseLayoutIndex, resolveEntries } from './blob-folder.js';
+import { requireLayoutVersion } from './layout-import.js';
+import { type ReceiveOptions, receiveImage, receiveLayers } from './receive.js';
+
+export interface LoadedImage {
+  readonly image: StoredImage;
+  /** Full names that the archive gives it, to tag it with; it is not tagged yet. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Reads every image of an archive; of images for several platforms the one for `platform`.
+ *
+ * @param source a path, or a stream such as standard input; plain or gzip
+ * @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_COMPRESSION, PLATFORM_NOT_IN_INDEX; TAR_*, IMAGE_*, BLOB_*
+ */
+export async function loadArchive(
+  store: Store,
+  lease: Lease,
+  source: string | Readable,
+  options: ReceiveOptions = {},
+): Promise<LoadedImage[]> {
+  const archive = await openArchive(lease, source);
+  if (archive.has('index.json') && archive.has('oci-layout')) return loadLayout(store, lease, archive, options);
+  if (archive.has('manifest.json')) return loadDockerArchive(store, lease, archive, options);
+  throw invalid(archive.name, 'it has neither index.json nor manifest.json');
+}
+
+async function loadLayout(
+  store: Store,
+  lease: Lease,
+  archive: Archive,
+  options: ReceiveOptions,
+): Promise<LoadedImage[]> {
+  requireLayoutVersion(await archive.read('oci-layout'), archive.name);
+  const folder: BlobFolder = {
+    name: archive.name,
+    index: parseLayoutIndex(await archive.read('index.json'), archive.name),
+    readDocument: (blob) => archive.read(blobMember(blob.digest)),
+    open: (blob) => archive.stream(blobMember(blob.digest)),
+  };
+  const images = folder.index.manifests.filter((entry) => !isAttestation(entry));
+  if (images.length === 0) throw invalid(archive.name, 'it holds no image');
+  // Entries of one name are one image for several platforms; entries without a name too, if there is nothing else to tell by.
+  const groups = new Map<string, Descriptor[]>();
+  for (const entry of images) {
+    const key = namesOfEntry(entry)[0] ?? (entry.platform ? '' : entry.digest);
+    groups.set(key, [...(groups.get(key) ?? []), entry]);
+  }
+  const loaded: LoadedImage[] = [];
+  for (const entries of groups.values()) {
+    const resolved = await resolveEntries(entries, options.platform, archive.name, (blob) => folder.readDocument(blob));
+    const image = await receiveImage(store, lease, resolved, archive.name, (layer) => folder.open(layer), options);
+    loaded.push({ image, names: fullNames(entries) });
+  }
+  return mergeNames(loaded);
+}
+
+/** The digest has been parsed: it can't name another member. */
+function blobMember(digest: Digest): string {
+  return `blobs/sha256/${digest.slice('sha256:'.length)}`;
+}
+
+/** containerd writes the full name beside a reference that may be the tag only. */
+function fullNames(entries: readonly Descriptor[]): string[] {
+  const names = entries.flatMap((entry) => entry.annotations?.[containerdName] ?? namesOfEntry(entry));
+  return normalNames(names.filter((name) => /[:/]/.test(name)));
+}
+
+function normalNames(names: readonly string[]): string[] {
+  const full = names.flatMap((name) => {
+    try {
+      return [formatReference(parseReference(name))];
+    } catch (error) {
+      // A name that we could not store is left out; the image itself is not worse for it.
+      if (error instanceof StoreError && error.code === 'REFERENCE_INVALID') return [];
+      throw error;
+    }
+  });
+  return [...new Set(full)];
+}
+
+function mergeNames(loaded: readonly LoadedImage[]): LoadedImage[] {
+  const merged = new Map<Digest, LoadedImage>();
+  for (const { image, names } of loaded) {
+    const known = merged.get(image.digest)?.names ?? [];
+    merged.set(image.digest, { image, names: [...new Set([...known, ...names])] });
+  }
+  return [...merged.values()];
+}
+
+interface DockerEntry {
+  readonly config: string;
+  readonly names: readonly string[];
+  readonly layers: readonly string[];
+}
+
+/** @see moby, image/spec/v1.2.md "Combined Image JSON + Filesystem Changeset Format" */
+async function loadDockerArchive(
+  store: Store,
+  lease: Lease,
+  archive: Archive,
+  options: ReceiveOptions,
+): Promise<LoadedImage[]> {
+  const entries = parseDockerManifest(await archive.read('manifest.json'), archive.name);
+  const loaded: LoadedImage[] = [];
+  for (const entry of entries) {
+    const configBytes = await archive.read(entry.config);
+    const config = parseConfig(configBytes, `${entry.config} of ${archive.name}`);
+    const members = layerMembers(archive, entry, config);
+    const layers = config.rootfs.diff_ids.map((digest) => {
+      return { mediaType: mediaTypes.ociLayer, digest, size: archive.size(members.get(digest)!) };
+    });
+    await receiveLayers(store, lease, config, layers, ({ digest }) => archive.stream(members.get(digest)!), options);
+    // Such an archive has no manifest; one over the uncompressed layers stands in.
+    const image = await putConfig(store, lease, configBytes);
+    loaded.push({ image, names: normalNames(entry.names) });
+  }
+  return mergeNames(loaded);
+}
+
+/** By diffID: which member holds the layer (compressed too, where kaniko or crane wrote it). */
+function layerMembers(archive: Archive, entry: DockerEntry, config: ImageConfig): ReadonlyMap<Digest, string> {
+  const diffIds = config.rootfs.diff_ids;
+  if (diffIds.length === entry.layers.length) return new Map(diffIds.map((diffId, i) => [diffId, entry.layers[i]!]));
+  throw new StoreError('IMAGE_LAYERS_MISMATCH', {
+    message: `${archive.name} lists ${entry.layers.length} layers for an image whose config has ${diffIds.length}`,
+  });
+}
+
+function parseDockerManifest(bytes: Buffer, name: string): DockerEntry[] {
+  const value = parseStrictJson(bytes, `manifest.json of ${name}`);
+  if (!Array.isArray(value) || value.length === 0) throw invalid(name, 'its manifest.json lists no image');
+  return value.map((item: unknown) => {
+    const fields = (typeof item === 'object' && item !== null ? item : {}) as Readonly<Record<string, unknown>>;
+    const { Config: config, RepoTags: names, Layers: layers } = fields;
+    if (typeof config !== 'string' || !isTextList(names ?? []) || !isTextList(layers ?? [])) {
+      throw invalid(name, 'its manifest.json is not of the form that docker writes');
+    }
+    return { config, names: (names ?? []) as string[], layers: (layers ?? []) as string[] };
+  });
+}
+
+function isTextList(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}

@@ -1,0 +1,158 @@
+// A tar as a folder of files: where each member's bytes lie. Archives that are compressed or come through a pipe are first
+// written, unpacked, into the lease's directory.
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { displayPath } from '#native';
+import { StoreError } from '../errors.js';
+import type { TarEntry } from '../format/entry.js';
+import { scanTar } from '../format/tar-scan.js';
+import { maxDocumentBytes } from '../image/strict-json.js';
+import type { Lease } from '../types.js';
+
+export interface Archive {
+  /** For messages: its path, or 'the archive'. */
+  readonly name: string;
+  has(member: string): boolean;
+  /** Bytes of a member. @throws StoreError ARCHIVE_INVALID */
+  size(member: string): number;
+  /** A small member. @throws StoreError ARCHIVE_INVALID */
+  read(member: string): Promise<Buffer>;
+  /** @throws StoreError ARCHIVE_INVALID */
+  stream(member: string): AsyncIterable<Uint8Array>;
+}
+
+/** @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_COMPRESSION; TAR_* */
+export async function openArchive(lease: Lease, source: string | Readable): Promise<Archive> {
+  const name = typeof source === 'string' ? source : 'the archive';
+  const path = await plainTar(lease, source, name);
+  const members = new Map<string, TarEntry>();
+  // The later of two members of one name is what every extractor leaves.
+  for (const entry of scanTar(path)) members.set(displayPath(entry.path), entry);
+  return {
+    name,
+    has: (member) => members.has(cleanName(member)),
+    size: (member) => fileMember(members, member, name).size,
+    async read(member) {
+      const { dataOffset, size } = fileMember(members, member, name);
+      if (size > maxDocumentBytes)
+        throw invalid(name, `its member ${quoted(member)} is larger than ${maxDocumentBytes} bytes`);
+      const file = await open(path, 'r');
+      try {
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, dataOffset);
+        return buffer.subarray(0, bytesRead);
+      } finally {
+        await file.close();
+      }
+    },
+    stream(member) {
+      const { dataOffset, size } = fileMember(members, member, name);
+      if (size === 0) return Readable.from([]);
+      return createReadStream(path, { start: dataOffset, end: dataOffset + size - 1, highWaterMark: 1 << 20 });
+    },
+  };
+}
+
+/** Path of an uncompressed, seekable copy: the file itself where it is one. */
+async function plainTar(lease: Lease, source: string | Readable, name: string): Promise<string> {
+  if (typeof source !== 'string') return spool(lease, source, name);
+  const facts = await stat(source).catch((cause) => {
+    throw new StoreError('ARCHIVE_NOT_FOUND', {
+      message: `${source}: ${cause.message}`,
+      hint: 'name the archive file',
+      cause,
+    });
+  });
+  if (facts.isDirectory()) {
+    throw new StoreError('ARCHIVE_INVALID', {
+      message: `${source} is a directory`,
+      hint: `if it is an OCI image layout, name it as oci-layout://${source}`,
+    });
+  }
+  if (!facts.isFile()) return spool(lease, createReadStream(source), name);
+  const file = await open(source, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
+    if (compressionOf(buffer.subarray(0, bytesRead), name) === 'none') return source;
+  } finally {
+    await file.close();
+  }
+  return spool(lease, createReadStream(source, { highWaterMark: 1 << 20 }), name);
+}
+
+async function spool(lease: Lease, source: Readable, name: string): Promise<string> {
+  const path = lease.path('archive');
+  const chunks = source[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.length < 8) {
+    const { value, done } = await chunks.next();
+    if (done) break;
+    head = Buffer.concat([head, value]);
+  }
+  const whole = Readable.from(
+    (async function* () {
+      yield head;
+      for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+    })(),
+  );
+  const target = createWriteStream(path, { mode: 0o600 });
+  if (compressionOf(head, name) === 'none') {
+    await pipeline(whole, target);
+  } else {
+    const { createGunzip } = await import('node:zlib');
+    await pipeline(whole, createGunzip({ chunkSize: 1 << 18 }), target).catch((cause: NodeJS.ErrnoException) => {
+      throw cause.code?.startsWith('Z_') ? invalid(name, `its gzip stream is damaged: ${cause.message}`, cause) : cause;
+    });
+  }
+  return path;
+}
+
+/** @throws StoreError ARCHIVE_COMPRESSION */
+function compressionOf(head: Buffer, name: string): 'gzip' | 'none' {
+  if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
+  const others: [magic: string, program: string][] = [
+    ['28b52ffd', 'zstd'],
+    ['fd377a58', 'xz'],
+    ['425a68', 'bzip2'],
+  ];
+  const program = others.find(([magic]) => head.toString('hex').startsWith(magic))?.[1];
+  if (program === undefined) return 'none';
+  throw new StoreError('ARCHIVE_COMPRESSION', {
+    message: `${name} is compressed by ${program}`,
+    hint: `unpack it on the way: ${program} -dc ${name} | tsbuild load`,
+  });
+}
+
+/** Follows links: docker save wrote a layer that occurs twice as a symlink to the first. */
+function fileMember(members: ReadonlyMap<string, TarEntry>, member: string, name: string): TarEntry {
+  let path = cleanName(member);
+  for (let hop = 0; hop < 8; hop += 1) {
+    const entry = members.get(path);
+    if (entry === undefined) break;
+    const target = displayPath(entry.linkTarget);
+    if (entry.type === 'symlink') path = cleanName(posix.join(posix.dirname(path), target));
+    else if (entry.type === 'hardlink') path = target;
+    else if (entry.type !== 'file' || entry.sparse !== undefined)
+      throw invalid(name, `its member ${quoted(member)} is no plain file`);
+    else return entry;
+  }
+  throw invalid(name, `it has no member ${quoted(member)}`);
+}
+
+function cleanName(member: string): string {
+  return posix.normalize(member).replace(/^(\.\/|\/)+/, '');
+}
+
+function quoted(member: string): string {
+  return JSON.stringify(member.slice(0, 200));
+}
+
+export function invalid(name: string, problem: string, cause?: unknown): StoreError {
+  return new StoreError('ARCHIVE_INVALID', {
+    message: `${name}: ${problem}`,
+    hint: "it should be what 'docker save', 'podman save' or 'tsbuild save' writes",
+    cause,
+  });
+}

@@ -1,0 +1,194 @@
+// Stored images → one tar that docker, podman and skopeo read. Streamed: headers and small files from memory, layers from
+// where they lie.
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { lstat, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { displayPath, rawPath } from '#native';
+import { hasCode } from '../content/faults.js';
+import type { Store } from '../content/handle.js';
+import { StoreError } from '../errors.js';
+import type { DraftEntry } from '../format/entry.js';
+import { type EncodedTar, encodeTar } from '../format/tar-encode.js';
+import { familiarName, formatReference, parseReference } from '../image/reference.js';
+import type { Lease, StoredImage } from '../types.js';
+import type { Descriptor, Digest } from '../words.js';
+import { containerdName, refName } from './blob-folder.js';
+import type { CompressionChoice } from './compress.js';
+import { damaged, encodeIndexJson, entryOf, layoutMarker } from './layout-export.js';
+import { type OutgoingImage, prepareImage } from './outgoing.js';
+import type { OnProgress } from './progress.js';
+
+export interface NamedImage {
+  readonly image: StoredImage;
+  readonly names: readonly string[];
+}
+
+export interface SaveOptions extends Partial<CompressionChoice> {
+  /** 'docker-archive' is what `docker load` has always read; 'oci-archive' keeps manifests and digests. */
+  readonly format?: 'docker-archive' | 'oci-archive' | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Deterministic: the same images and names give the same bytes. Layers that images share are written once.
+ *
+ * @param target a path (replaced when the archive is complete) or a stream such as standard output
+ * @throws StoreError ARCHIVE_UNWRITABLE, BLOB_DAMAGED, SAVE_COMPRESSION
+ */
+export async function saveArchive(
+  store: Store,
+  lease: Lease,
+  images: readonly NamedImage[],
+  target: string | Writable,
+  options: SaveOptions = {},
+): Promise<void> {
+  const { format = 'docker-archive', compression = 'none', level, onProgress } = options;
+  if (format === 'docker-archive' && compression !== 'none') {
+    throw new StoreError('SAVE_COMPRESSION', {
+      message: `layers of a docker-archive are not compressed, ${compression} was asked for`,
+      hint: 'save as oci-archive, or compress the archive as a whole',
+    });
+  }
+  const members = new Map<string, DraftEntry>();
+  const digests = new Map<string, Digest>();
+  const parts: { named: NamedImage; outgoing: OutgoingImage }[] = [];
+  for (const named of images) {
+    const outgoing = await prepareImage(store, lease, named.image, { compression, level }, onProgress);
+    parts.push({ named, outgoing });
+    const layout = format === 'oci-archive';
+    for (const { descriptor, path } of outgoing.layers) {
+      const name = layout ? blobName(descriptor.digest) : `${hex(descriptor.digest)}.tar`;
+      members.set(name, fileMember(name, path, descriptor));
+      digests.set(name, descriptor.digest);
+    }
+    const { configDigest } = named.image;
+    addBytes(members, layout ? blobName(configDigest) : `${hex(configDigest)}.json`, outgoing.config);
+    if (layout) addBytes(members, blobName(outgoing.manifest.descriptor.digest), outgoing.manifest.bytes);
+  }
+  if (format === 'oci-archive') {
+    addBytes(members, 'oci-layout', layoutMarker);
+    addBytes(
+      members,
+      'index.json',
+      encodeIndexJson(parts.flatMap(({ named, outgoing }) => indexEntries(named, outgoing))),
+    );
+  } else {
+    addBytes(members, 'manifest.json', Buffer.from(JSON.stringify(parts.map(dockerEntry))));
+  }
+  const dirs = format === 'oci-archive' ? ['blobs', 'blobs/sha256'].map(dirMember) : [];
+  const tar = encodeTar([...dirs, ...members.values()]);
+  await writeTo(target, tarBytes(tar, digests));
+}
+
+/** @see moby, image/spec/v1.2.md: manifest.json */
+function dockerEntry({ named, outgoing }: { named: NamedImage; outgoing: OutgoingImage }): unknown {
+  return {
+    Config: `${hex(named.image.configDigest)}.json`,
+    RepoTags: named.names.map(familiarName),
+    Layers: outgoing.layers.map(({ descriptor }) => `${hex(descriptor.digest)}.tar`),
+  };
+}
+
+/** One entry a name. containerd and docker look at the one annotation, podman and skopeo at the other. */
+function indexEntries({ image, names }: NamedImage, outgoing: OutgoingImage): Descriptor[] {
+  if (names.length === 0) return [entryOf(image, outgoing, undefined)];
+  return names.map((text) => {
+    const name = formatReference(parseReference(text));
+    return { ...entryOf(image, outgoing, name), annotations: { [refName]: name, [containerdName]: name } };
+  });
+}
+
+function blobName(digest: Digest): string {
+  return `blobs/sha256/${hex(digest)}`;
+}
+
+function hex(digest: Digest): string {
+  return digest.slice('sha256:'.length);
+}
+
+const plain = {
+  uid: 0,
+  gid: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  linkTarget: rawPath(''),
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: [],
+};
+
+function dirMember(path: string): DraftEntry {
+  return { ...plain, path: rawPath(path), type: 'dir', mode: 0o755, size: 0 };
+}
+
+function fileMember(name: string, path: string, { size }: Descriptor): DraftEntry {
+  const content = { root: dirname(path), path: rawPath(basename(path)), offset: 0 };
+  return { ...plain, path: rawPath(name), type: 'file', mode: 0o644, size, content };
+}
+
+function addBytes(members: Map<string, DraftEntry>, name: string, bytes: Buffer): void {
+  members.set(name, {
+    ...plain,
+    path: rawPath(name),
+    type: 'file',
+    mode: 0o644,
+    size: bytes.length,
+    content: { bytes },
+  });
+}
+
+/** @throws StoreError BLOB_DAMAGED when a layer on the disk is not what its digest says */
+async function* tarBytes(tar: EncodedTar, digests: ReadonlyMap<string, Digest>): AsyncGenerator<Uint8Array> {
+  for (const [i, part] of tar.parts.entries()) {
+    if ('bytes' in part) {
+      yield part.bytes;
+      continue;
+    }
+    const hash = createHash('sha256');
+    const path = join(part.root, displayPath(part.path));
+    const range = { start: part.offset, end: part.offset + part.size - 1, highWaterMark: 1 << 20 };
+    for await (const chunk of createReadStream(path, range) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    const digest = digests.get(tar.fileParts.get(i) ?? '');
+    const found = `sha256:${hash.digest('hex')}`;
+    if (digest !== undefined && found !== digest) throw damaged(digest, found);
+  }
+}
+
+async function writeTo(target: string | Writable, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const source = Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20 });
+  if (typeof target !== 'string') return pipeline(source, target);
+  try {
+    if (await isSpecial(target)) return await pipeline(source, createWriteStream(target));
+    const temp = `${target}.${randomUUID()}`;
+    try {
+      await pipeline(source, createWriteStream(temp, { flags: 'wx' }));
+      await rename(temp, target);
+    } finally {
+      await rm(temp, { force: true });
+    }
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'EROFS', 'ENOSPC', 'EDQUOT')) throw error;
+    throw new StoreError('ARCHIVE_UNWRITABLE', {
+      message: `${target}: ${(error as Error).message}`,
+      hint: 'name a file in a directory that you may write to',
+      cause: error,
+    });
+  }
+}
+
+/** A pipe or a device is written to, not replaced. */
+async function isSpecial(path: string): Promise<boolean> {
+  try {
+    const facts = await lstat(path);
+    return !facts.isFile() && !facts.isDirectory() && !facts.isSymbolicLink();
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,113 @@
+// A layer's tar → the compressed bytes that registries keep. Cut into pieces of a fixed size that are compressed side by
+// side; concatenated gzip members and zstd frames are one valid stream (RFC 1952, 2.2; RFC 8878, 3.1). The same tar, level
+// and engine give the same bytes, whatever the number of processors.
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import { openZstdEncoder } from '#native';
+import { StoreError } from '../errors.js';
+import type { Layer } from '../types.js';
+import { mediaTypes } from '../words.js';
+
+export type Compression = 'gzip' | 'zstd' | 'none';
+
+export interface CompressionChoice {
+  readonly compression: Compression;
+  /** 1 to 9; by default the engine's own. */
+  readonly level?: number | undefined;
+}
+
+export const layerTypes: Readonly<Record<Compression, string>> = {
+  gzip: mediaTypes.ociLayerGzip,
+  zstd: mediaTypes.ociLayerZstd,
+  none: mediaTypes.ociLayer,
+};
+
+const gzipPieceBytes = 4 << 20;
+/** zstd-codec's heap is fixed: larger pieces abort it. */
+const zstdPieceBytes = 2 << 20;
+
+type Compress = (piece: Buffer) => Promise<Buffer>;
+
+/**
+ * The compressed layer, piece by piece. The tar is hashed on the way: after the last piece it is known to be the layer.
+ *
+ * @param onRead called with the bytes of the tar that are done
+ * @throws StoreError LAYER_DAMAGED: the tar is not what its diffID says, COMPRESSION_LEVEL
+ */
+export async function* compressLayer(
+  layer: Layer,
+  choice: CompressionChoice & { readonly compression: 'gzip' | 'zstd' },
+  onRead: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  const { compression, level } = choice;
+  if (level !== undefined && !(Number.isInteger(level) && level >= 1 && level <= 9)) {
+    throw new StoreError('COMPRESSION_LEVEL', { message: `compression level ${level}: it goes from 1 to 9` });
+  }
+  const compress = compression === 'gzip' ? await gzipEngine(level) : await zstdEngine(level);
+  const pieceBytes = compression === 'gzip' ? gzipPieceBytes : zstdPieceBytes;
+  const waiting: { bytes: number; result: Promise<Buffer> }[] = [];
+  const atOnce = availableParallelism() + 1;
+  let done = 0;
+  const next = async (): Promise<Buffer> => {
+    const { bytes, result } = waiting.shift()!;
+    const buffer = await result;
+    done += bytes;
+    onRead(done);
+    return buffer;
+  };
+  try {
+    for await (const piece of verifiedPieces(layer, pieceBytes)) {
+      const result = compress(piece);
+      result.catch(() => {}); // it is awaited in its turn; until then its failure is not unhandled
+      waiting.push({ bytes: piece.length, result });
+      if (waiting.length >= atOnce) yield await next();
+    }
+    while (waiting.length > 0) yield await next();
+  } finally {
+    await Promise.allSettled(waiting.map(({ result }) => result));
+  }
+}
+
+/** The tar in pieces. @throws StoreError LAYER_DAMAGED after the last one if it is not the layer */
+export async function* verifiedPieces(layer: Layer, pieceBytes: number): AsyncGenerator<Buffer> {
+  const file = await open(layer.tarPath, 'r');
+  const hash = createHash('sha256');
+  try {
+    for (let offset = 0; offset < layer.size; ) {
+      const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, layer.size - offset));
+      const { bytesRead } = await file.read(piece, 0, piece.length, offset);
+      if (bytesRead === 0) break; // shorter than it was: the digest tells
+      const read = piece.subarray(0, bytesRead);
+      hash.update(read);
+      offset += bytesRead;
+      yield read;
+    }
+  } finally {
+    await file.close();
+  }
+  const found = `sha256:${hash.digest('hex')}`;
+  if (found === layer.diffId) return;
+  throw new StoreError('LAYER_DAMAGED', {
+    message: `layer ${layer.diffId} has the digest ${found} on the disk`,
+    hint: "it was damaged there; 'tsbuild gc' won't mend it: remove the images that use it and pull or build them again",
+  });
+}
+
+async function gzipEngine(level: number | undefined): Promise<Compress> {
+  const zlib = await import('node:zlib');
+  const gzip = promisify(zlib.gzip) as (piece: Buffer, options: import('node:zlib').ZlibOptions) => Promise<Buffer>;
+  return (piece) => gzip(piece, { level: level ?? 6, chunkSize: 1 << 20 });
+}
+
+async function zstdEngine(level = 3): Promise<Compress> {
+  const encode = await openZstdEncoder();
+  if (encode !== null) return (piece) => encode(piece, level);
+  const { ZstdCodec } = (await import('zstd-codec')).default;
+  const { Simple } = await new Promise<Parameters<Parameters<typeof ZstdCodec.run>[0]>[0]>((resolve) =>
+    ZstdCodec.run(resolve),
+  );
+  const simple = new Simple();
+  return async (piece) => Buffer.from(simple.compress(piece, level));
+}

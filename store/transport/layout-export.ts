@@ -1,0 +1,170 @@
+// A stored image → an OCI image layout directory. An existing layout gains the image; index.json is replaced last, in one rename.
+import { createHash, randomUUID } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode } from '../content/faults.js';
+import type { Store } from '../content/handle.js';
+import { StoreError } from '../errors.js';
+import { descriptorOf } from '../image/images.js';
+import type { Lease, StoredImage } from '../types.js';
+import { type Descriptor, type Digest, type ImageIndex, mediaTypes } from '../words.js';
+import { parseLayoutIndex, refName } from './blob-folder.js';
+import type { CompressionChoice } from './compress.js';
+import { type OutgoingImage, prepareImage } from './outgoing.js';
+import type { OnProgress } from './progress.js';
+
+export interface ExportOptions extends Partial<CompressionChoice> {
+  /** Name of the image in the layout; an image that has it already there loses it. */
+  readonly tag?: string | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/**
+ * Layers are written uncompressed unless asked otherwise: as reflinks of the store's files where the filesystem can.
+ *
+ * @returns digest of the manifest in the layout
+ * @throws StoreError LAYOUT_DIR_NOT_EMPTY, LAYER_DAMAGED, BLOB_DAMAGED
+ */
+export async function exportLayout(
+  store: Store,
+  lease: Lease,
+  image: StoredImage,
+  dir: string,
+  options: ExportOptions = {},
+): Promise<Digest> {
+  const { compression = 'none', level, tag, onProgress } = options;
+  const outgoing = await prepareImage(store, lease, image, { compression, level }, onProgress);
+  await prepareDir(dir);
+  for (const { descriptor, path } of outgoing.layers) {
+    await copyBlob(path, descriptor, blobFile(dir, descriptor.digest));
+    onProgress?.({ digest: descriptor.digest, state: 'done', doneBytes: descriptor.size, totalBytes: descriptor.size });
+  }
+  for (const bytes of [outgoing.config, outgoing.manifest.bytes]) {
+    await replaceFile(blobFile(dir, descriptorOf(bytes, '').digest), bytes);
+  }
+  await replaceFile(join(dir, 'oci-layout'), layoutMarker);
+  await replaceFile(join(dir, 'index.json'), await indexWith(dir, entryOf(image, outgoing, tag)));
+  return outgoing.manifest.descriptor.digest;
+}
+
+export const layoutMarker = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
+
+/** How an image is listed in index.json. */
+export function entryOf(image: StoredImage, outgoing: OutgoingImage, tag: string | undefined): Descriptor {
+  const { os, architecture, variant } = image.config;
+  return {
+    ...outgoing.manifest.descriptor,
+    platform: { architecture, os, ...(variant && { variant }) },
+    ...(tag !== undefined && { annotations: { [refName]: tag } }),
+  };
+}
+
+export function encodeIndexJson(manifests: readonly Descriptor[]): Buffer {
+  const index: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+  return Buffer.from(JSON.stringify(index));
+}
+
+/** @throws StoreError LAYOUT_DIR_NOT_EMPTY: a directory that holds something else */
+async function prepareDir(dir: string): Promise<void> {
+  await mkdir(join(dir), { recursive: true });
+  const names = await readdir(dir);
+  if (names.length > 0 && !names.includes('oci-layout')) {
+    throw new StoreError('LAYOUT_DIR_NOT_EMPTY', {
+      message: `${dir} is not empty and no OCI image layout: it contains ${JSON.stringify(names.sort()[0])}`,
+      hint: 'name a new or empty directory, or an existing layout',
+    });
+  }
+  await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
+}
+
+/** The entries that are there, less those with the new one's name (or, without a name, the same image without one). */
+async function indexWith(dir: string, entry: Descriptor): Promise<Buffer> {
+  let entries: readonly Descriptor[] = [];
+  try {
+    entries = parseLayoutIndex(await readFile(join(dir, 'index.json')), dir).manifests;
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+  const name = entry.annotations?.[refName];
+  const kept = entries.filter((other) => {
+    const itsName = other.annotations?.[refName];
+    return name === undefined ? itsName !== undefined || other.digest !== entry.digest : itsName !== name;
+  });
+  return encodeIndexJson([...kept, entry]);
+}
+
+function blobFile(dir: string, digest: Digest): string {
+  return join(dir, 'blobs', 'sha256', digest.slice('sha256:'.length));
+}
+
+async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  const temp = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(temp, bytes);
+    await rename(temp, path);
+  } finally {
+    await rm(temp, { force: true });
+  }
+}
+
+/** @throws StoreError BLOB_DAMAGED: the file is not what its digest says; then nothing is left */
+async function copyBlob(from: string, { digest }: Descriptor, target: string): Promise<void> {
+  if (await hasDigest(target, digest)) return;
+  const temp = `${target}.${randomUUID()}`;
+  try {
+    const found = (await cloned(from, temp)) ? await digestOf(temp) : await copyHashed(from, temp);
+    if (found !== digest) throw damaged(digest, found);
+    await rename(temp, target);
+  } finally {
+    await rm(temp, { force: true });
+  }
+}
+
+export function damaged(digest: Digest, found: string): StoreError {
+  return new StoreError('BLOB_DAMAGED', {
+    message: `${digest} has the digest ${found} on the disk`,
+    hint: 'it was damaged there: remove the images that use it and pull or build them again',
+  });
+}
+
+async function hasDigest(path: string, digest: Digest): Promise<boolean> {
+  try {
+    return (await digestOf(path)) === digest;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** True where the filesystem shares the blocks (btrfs, xfs) instead of copying them. */
+async function cloned(from: string, to: string): Promise<boolean> {
+  try {
+    await copyFile(from, to, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EXDEV', 'EINVAL', 'ENOTTY', 'ENOSYS')) throw error;
+    await rm(to, { force: true });
+    return false;
+  }
+}
+
+async function copyHashed(from: string, to: string): Promise<string> {
+  const hash = createHash('sha256');
+  const file = await open(to, 'wx', 0o644);
+  try {
+    for await (const chunk of createReadStream(from, { highWaterMark: 1 << 20 })) {
+      hash.update(chunk as Buffer);
+      await file.writeFile(chunk as Buffer);
+    }
+  } finally {
+    await file.close();
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return `sha256:${hash.digest('hex')}`;
+}

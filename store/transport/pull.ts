@@ -1,0 +1,58 @@
+// A registry's image → the store.
+import type { Store } from '../content/handle.js';
+import { StoreError } from '../errors.js';
+import { formatReference, parseReference, type Reference } from '../image/reference.js';
+import { resolveImage } from '../image/resolve.js';
+import type { Lease, StoredImage } from '../types.js';
+import { mediaTypes } from '../words.js';
+import { type ReceiveOptions, receiveImage } from './receive.js';
+import type { RegistryOptions } from './registry-access.js';
+import { openRegistry } from './registry-client.js';
+import { fetchBlob, fetchDocument, fetchManifest } from './registry-fetch.js';
+
+export interface PullOptions extends ReceiveOptions, RegistryOptions {}
+
+/**
+ * Fetches an image; layers that the store has are not fetched. It is not tagged.
+ *
+ * @throws StoreError REGISTRY_*, PLATFORM_NOT_IN_INDEX, IMAGE_*, BLOB_*, CREDENTIALS_INVALID
+ */
+export async function pullImage(
+  store: Store,
+  lease: Lease,
+  reference: Reference | string,
+  options: PullOptions = {},
+): Promise<StoredImage> {
+  const wanted = typeof reference === 'string' ? parseReference(reference) : reference;
+  const name = formatReference(wanted);
+  const registry = await openRegistry(wanted, 'pull', options);
+  try {
+    const root = await fetchManifest(registry, wanted.digest ?? wanted.tag ?? 'latest').catch((error) => {
+      throw error instanceof StoreError && error.code === 'REGISTRY_NOT_FOUND' ? notThere(name, wanted, error) : error;
+    });
+    const resolved = await resolveImage(root.descriptor, options.platform, name, async (document) => {
+      if (document.digest === root.descriptor.digest) return root.bytes;
+      if (!isManifestType(document.mediaType)) return fetchDocument(registry, document.digest);
+      return (await fetchManifest(registry, document.digest)).bytes;
+    });
+    return await receiveImage(store, lease, resolved, name, (layer) => fetchBlob(registry, layer), options);
+  } finally {
+    registry.close();
+  }
+}
+
+function isManifestType(mediaType: string): boolean {
+  const { ociManifest, ociIndex, dockerManifest, dockerIndex } = mediaTypes;
+  return [ociManifest, ociIndex, dockerManifest, dockerIndex].some((type) => type === mediaType);
+}
+
+function notThere(name: string, { registry, repository, tag }: Reference, cause: StoreError): StoreError {
+  return new StoreError('REGISTRY_NOT_FOUND', {
+    message: `${registry} has no ${name}`,
+    hint:
+      tag === undefined
+        ? `check the digest, and the name ${repository}`
+        : `check the tag ${tag}, and the name ${repository}`,
+    cause,
+  });
+}
