@@ -22,7 +22,8 @@ import {
 
 export async function tempDir(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'tsbuild-image-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  // The store's flusher may still be at work in it.
+  onTestFinished(() => rm(dir, { recursive: true, force: true, maxRetries: 10 }));
   return dir;
 }
 
