@@ -6,13 +6,11 @@ import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
-import type { BlobRow, CompressionRow } from './database.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import { blobFile, quarantineDir } from './paths.js';
-
-export type { BlobRow, CompressionRow } from './database.js';
+import type { BlobRow, CompressionRow } from './schema.js';
 
 /** Blobs that are read whole are documents; layers are read as files. */
 const maxReadBytes = 64 << 20;

@@ -9,10 +9,10 @@ import { randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Unflushed } from './database.js';
 import { hasCode, withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import * as paths from './paths.js';
+import type { Unflushed } from './schema.js';
 
 const abandonedMs = 3_600_000;
 /** More files than this are not named one by one: the whole filesystem is flushed. */

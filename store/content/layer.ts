@@ -11,11 +11,11 @@ import { encodeIndex } from '../format/index-encode.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer, Lease } from '../types.js';
 import { type DiffId, parseDiffId } from '../words.js';
-import type { LayerRow } from './database.js';
 import { hasCode } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import * as paths from './paths.js';
+import type { LayerRow } from './schema.js';
 import { discard } from './trash.js';
 
 /** The layer with this diffID, if the store has it. The open leases of `store` hold it from now on. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bootId } from '#native';
 import { StoreError } from '../errors.js';
-import { type Engine, loadEngine, openDatabase, schemaVersion } from './database.js';
+import { openDatabase } from './database.js';
 import { hasCode, storeFault } from './faults.js';
 import { applyFlushed, flushStore, startFlush } from './flush.js';
 import { Store, type StoreOptions } from './handle.js';
@@ -11,6 +11,8 @@ import { sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
 import { rebuildDatabase } from './rebuild.js';
 import { recoverUnflushed } from './recover.js';
+import { schemaVersion } from './schema.js';
+import { type Engine, loadEngine } from './sql.js';
 import { emptyTrash, trashForgotten } from './trash.js';
 
 export const formatVersion = 1;

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { StoreError } from '../errors.js';
 import type { Digest } from '../words.js';
-import type { TagRow } from './database.js';
 import { storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { tagFile, tagsDir } from './paths.js';
+import type { TagRow } from './schema.js';
 
 /**
  * Points `reference` at the manifest or image index `digest`.

@@ -1,7 +1,7 @@
 // trash/: what nobody needs any more, on its way out. Everything in it may be removed by anyone at any time.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { lstatSync, opendirSync, readdirSync, renameSync } from 'node:fs';
+import { lstatSync, opendirSync, readdirSync, renameSync, rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Host } from '#native';
@@ -20,6 +20,7 @@ const smallEntries = 64;
 export async function discard(store: { readonly dir: string }, path: string, host?: Host): Promise<void> {
   const trash = join(trashDir(store.dir), randomUUID());
   try {
+    if (removeEmpty(path)) return;
     renameSync(path, trash);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return;
@@ -56,6 +57,17 @@ function removeDetached(paths: readonly string[]): void {
     // No rm(1), or no process: the next sweep tries again.
   });
   child.unref();
+}
+
+/** True if `path` was an empty directory, and is gone. */
+function removeEmpty(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOTEMPTY', 'ENOTDIR')) return false;
+    throw error;
+  }
 }
 
 function isSmall(path: string): boolean {

@@ -1,0 +1,99 @@
+// Files → a layer: drafts are put together to a tar in one read pass, which is then indexed and published.
+import { join } from 'node:path';
+import { type AssembleResult, assembleTar, type FileStat, type Host, type RawPath } from '#native';
+import type { DraftEntry } from '../format/entry.js';
+import { overlayToDrafts } from '../format/overlay-drafts.js';
+import { encodeTar } from '../format/tar-encode.js';
+import type { CommittedLayer, Layer, Lease } from '../types.js';
+import { storeFault } from './faults.js';
+import { mountForm } from './form.js';
+import type { Store } from './handle.js';
+import { publishLayer, stageLayer } from './layer.js';
+import { discard } from './trash.js';
+import { adoptTree } from './tree.js';
+
+export interface CommitOptions {
+  /** Reads the files; a host's own `assemble` for files that only its user namespace can read. */
+  readonly assemble?: Host['assemble'] | undefined;
+  /** Report the digest of every file too. */
+  readonly fileDigests?: boolean | undefined;
+}
+
+/**
+ * Stores the layer that consists of `drafts`. The same drafts give the same layer. Whatever is thrown, the store reads as before.
+ *
+ * @throws StoreError TAR_*, STORE_FULL; SystemError READ_FAILED, FILE_CHANGED
+ */
+export async function commitDraft(
+  store: Store,
+  lease: Lease,
+  drafts: readonly DraftEntry[],
+  options: CommitOptions = {},
+): Promise<CommittedLayer> {
+  store.requireWritable();
+  const stage = stageLayer(lease);
+  try {
+    const { parts, entries, fileParts } = encodeTar(drafts);
+    const assemble = options.assemble ?? assembleTar;
+    const fileDigests = options.fileDigests ?? false;
+    const result = await assemble({ parts, output: join(stage, 'tar'), heads: true, fileDigests });
+    const layer = await publishLayer(store, stage, result, { entries });
+    return { layer, heads: headsByPath(result, fileParts), fileDigests: digestsByPath(result, fileParts) };
+  } catch (error) {
+    await discard(store, stage);
+    throw storeFault(error, store.dir);
+  }
+}
+
+/**
+ * Stores what a step wrote to `<scratchDir>/upper` as a layer; null if it wrote nothing. The directory is gone afterwards: it
+ * became the layer's tree, or is removed in the background.
+ */
+export async function commitUpper(
+  store: Store,
+  lease: Lease,
+  host: Host,
+  scratchDir: string,
+): Promise<CommittedLayer | null> {
+  const upper = join(scratchDir, 'upper');
+  const stats = await host.walk(upper, { xattrs: true });
+  const drafts = overlayToDrafts(stats, upper);
+  if (drafts.length === 0) {
+    await discard(store, upper, host);
+    return null;
+  }
+  const committed = await commitDraft(store, lease, drafts, { assemble: (request) => host.assemble(request) });
+  if (!(await becomesTree(store, host, committed.layer, stats, upper))) await discard(store, upper, host);
+  return committed;
+}
+
+/** An upperdir is a tree already, unless it holds what its tar leaves out. */
+async function becomesTree(
+  store: Store,
+  host: Host,
+  layer: Layer,
+  stats: readonly FileStat[],
+  upper: string,
+): Promise<boolean> {
+  if ((await mountForm(store, host, layer)) === 'index') return false;
+  if (stats.some((stat) => stat.type === 'socket')) return false;
+  return adoptTree(store, layer.diffId, upper);
+}
+
+function headsByPath(result: AssembleResult, fileParts: ReadonlyMap<number, RawPath>): Map<RawPath, Buffer> {
+  const heads = new Map<RawPath, Buffer>();
+  for (const [part, head] of result.heads) {
+    const path = fileParts.get(part);
+    if (path !== undefined) heads.set(path, head);
+  }
+  return heads;
+}
+
+function digestsByPath(result: AssembleResult, fileParts: ReadonlyMap<number, RawPath>): Map<RawPath, string> {
+  const digests = new Map<RawPath, string>();
+  for (const [part, path] of fileParts) {
+    const digest = result.fileDigests[part];
+    if (digest) digests.set(path, digest);
+  }
+  return digests;
+}

@@ -1,0 +1,131 @@
+// SQLite, as libsql packages it. The only file that knows the engine.
+//
+// WAL mode with synchronous=NORMAL: a commit waits for no disk and survives a kill; a power cut may lose the last transactions
+// but never tears the database. Checkpoints do wait for the disk, so they happen only when the log is found large at
+// opening, and in garbage collection; a process that ends by process.exit() leaves the log as it is.
+// No other code of this process may open and close the file: closing it would drop SQLite's locks (fcntl, per process).
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Database as Connection, Statement } from 'libsql';
+import { storeFault } from './faults.js';
+
+export type Value = string | number | null;
+export type Row = Readonly<Record<string, Value>>;
+
+/** The SQL engine, loaded once (15 ms). */
+export interface Engine {
+  open(path: string): Connection;
+}
+
+export async function loadEngine(): Promise<Engine> {
+  const { default: Libsql } = await withCheapReport(() => import('libsql'));
+  return { open: (path) => new Libsql(path) };
+}
+
+/**
+ * At import, libsql has node make a whole diagnostic report (7 ms) to learn one thing: glibc or musl. Which of the two this
+ * process runs on stands in its executable's first bytes too, as the name of its dynamic loader.
+ */
+async function withCheapReport<T>(load: () => Promise<T>): Promise<T> {
+  const { report } = process;
+  const { getReport } = report;
+  const head = readHead('/proc/self/exe');
+  if (!head.includes('/ld-linux')) return load();
+  report.getReport = () => ({ header: { glibcVersionRuntime: 'some' } });
+  try {
+    return await load();
+  } finally {
+    report.getReport = getReport;
+  }
+}
+
+function readHead(path: string): Buffer {
+  const head = Buffer.alloc(4096);
+  const fd = openSync(path, 'r');
+  try {
+    return head.subarray(0, readSync(fd, head));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+export class Sql {
+  readonly #path: string;
+  readonly #statements = new Map<string, Statement<Value[]>>();
+  #connection: Connection | null = null;
+
+  /** Opens `path`, creating the file where it does not exist. */
+  constructor(engine: Engine, path: string) {
+    this.#path = path;
+    this.#guard(() => {
+      this.#connection = engine.open(path);
+    });
+    // The timeout comes first: everything after it may meet another process.
+    this.exec('PRAGMA busy_timeout = 20000; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 10000');
+  }
+
+  /** Returns how many rows changed. */
+  run(sql: string, ...values: readonly Value[]): number {
+    return this.#guard(() => this.#statement(sql).run(...values).changes);
+  }
+
+  get(sql: string, ...values: readonly Value[]): Row | undefined {
+    return this.#guard(() => this.#statement(sql).get(...values) as Row | undefined);
+  }
+
+  all(sql: string, ...values: readonly Value[]): Row[] {
+    return this.#guard(() => this.#statement(sql).all(...values) as Row[]);
+  }
+
+  exec(sql: string): void {
+    this.#guard(() => this.#open().exec(sql));
+  }
+
+  /** All or nothing, and alone: other processes' transactions come before or after. Must not nest; `run` must not await. */
+  transaction<T>(run: () => T): T {
+    this.exec('BEGIN IMMEDIATE');
+    try {
+      const result = run();
+      this.exec('COMMIT');
+      return result;
+    } catch (error) {
+      try {
+        this.exec('ROLLBACK');
+      } catch {
+        // SQLite has rolled back by itself (full disk); the first error is the one to tell.
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Drops the connection. SQLite closes it when nothing refers to it any more (and would then wait for the disk), at the
+   * latest with the process; process.exit() skips that.
+   */
+  close(): void {
+    this.#statements.clear();
+    this.#connection?.close();
+    this.#connection = null;
+  }
+
+  /** Prepared when first used, then kept. */
+  #statement(sql: string): Statement<Value[]> {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const made = this.#open().prepare<Value[]>(sql);
+    this.#statements.set(sql, made);
+    return made;
+  }
+
+  #open(): Connection {
+    if (this.#connection === null) throw new Error('the store is closed');
+    return this.#connection;
+  }
+
+  #guard<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      throw storeFault(error, this.#path);
+    }
+  }
+}

@@ -1,0 +1,56 @@
+// Trees: a layer unpacked in OverlayFS's lower format, for kernels and users that can't mount an index. Derived from the
+// tar, disposable. A tree is visible when its row is; in user mode its files belong to subordinate ids.
+import { randomUUID } from 'node:crypto';
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Host } from '#native';
+import { scanTar } from '../format/tar-scan.js';
+import { treeOps } from '../format/tree-ops.js';
+import type { Layer, Lease } from '../types.js';
+import type { DiffId } from '../words.js';
+import { hasCode } from './faults.js';
+import type { Store } from './handle.js';
+import { whileLocked } from './lease.js';
+import { trashDir, treeDir } from './paths.js';
+import { discard } from './trash.js';
+
+/** The directory of the layer's tree, made now if there is none. Processes that make the same one at once do no harm. */
+export async function makeTree(store: Store, lease: Lease, host: Host, layer: Layer): Promise<string> {
+  const target = treeDir(store.dir, layer.diffId);
+  if (hasTree(store, layer.diffId)) return target;
+  store.requireWritable();
+  const made = lease.path('tree');
+  await host.applyTree(made, treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath));
+  if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
+  return target;
+}
+
+/** Makes a directory the layer's tree; false if there is one already or the directory can't be moved. */
+export async function adoptTree(store: Store, diffId: DiffId, dir: string): Promise<boolean> {
+  if (hasTree(store, diffId)) return false;
+  try {
+    return await publishTree(store, diffId, dir);
+  } catch (error) {
+    // The step gave the root directory to another id: only its owner may move it.
+    if (hasCode(error, 'EACCES', 'EPERM')) return false;
+    throw error;
+  }
+}
+
+function hasTree(store: Store, diffId: DiffId): boolean {
+  return store.database.hasTree(diffId) && existsSync(treeDir(store.dir, diffId));
+}
+
+async function publishTree(store: Store, diffId: DiffId, dir: string): Promise<boolean> {
+  return whileLocked(store.dir, 'shared', () =>
+    store.database.transaction(() => {
+      if (hasTree(store, diffId)) return false;
+      const target = treeDir(store.dir, diffId);
+      // Without a row it belongs to nobody and may be torn.
+      if (existsSync(target)) renameSync(target, join(trashDir(store.dir), randomUUID()));
+      renameSync(dir, target);
+      store.database.putTree(diffId);
+      return true;
+    }),
+  );
+}
