@@ -1,7 +1,5 @@
 export {
-  type BlobRow,
   blobPath,
-  type CompressionRow,
   findBlob,
   findCompressions,
   putBlob,
