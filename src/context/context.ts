@@ -36,6 +36,9 @@ export interface ContextOptions {
   readonly statCacheFile: string | null;
 }
 
+/** SHA-256 of nothing. */
+const emptyDigest = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
+
 /** @throws BuildError CONTEXT_NOT_FOUND */
 export async function openContext(dir: string, options: ContextOptions): Promise<Context> {
   const root = contextRoot(dir);
@@ -77,7 +80,7 @@ export async function openContext(dir: string, options: ContextOptions): Promise
     isIgnored: (path) => lookup(path) === null && statFile(root, path) !== null,
     knownDigest: (file) => cache.find(file),
     async digests(list) {
-      const digests = list.map((file) => cache.find(file));
+      const digests = list.map((file) => (file.size === 0 ? emptyDigest : cache.find(file)));
       const unknown = list.filter((_, i) => digests[i] === null);
       if (unknown.length === 0) return digests as string[];
       const read = await hashFiles(unknown.map((file) => ({ root, path: file.path })));

@@ -2,6 +2,8 @@
 import { assembleTar, type ContentRef, type FileStat, type RawPath } from '#native';
 import type { EntryMeta, RootView, ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
+import { type ContentDigests, openContentDigests } from './content-digests.js';
+import { baseName } from './copy-links.js';
 
 export interface SourceEntry extends Omit<EntryMeta, 'type'> {
   readonly type: Exclude<EntryMeta['type'], 'hardlink'> | 'socket';
@@ -79,10 +81,11 @@ function contextEntry(file: FileStat, root: string): SourceEntry {
   };
 }
 
-/** @param name as messages call it */
-export function viewSource(view: RootView, name: string): SourceTree {
-  const digests = new Map<string, string>();
-  const key = (entry: SourceEntry): string => entry.inode!;
+/**
+ * @param name as messages call it
+ * @param known digests that outlive this build
+ */
+export function viewSource(view: RootView, name: string, known: ContentDigests = openContentDigests(null)): SourceTree {
   return {
     name,
     keepsOwners: true,
@@ -90,7 +93,7 @@ export function viewSource(view: RootView, name: string): SourceTree {
       const entry = path === '' ? rootEntry : view.lookup(path, false);
       return entry && ('layer' in entry ? viewEntry(entry) : entry);
     },
-    names: (dir) => view.list(dir).map((entry) => entry.path.slice(entry.path.lastIndexOf('/') + 1) as RawPath),
+    names: (dir) => view.list(dir).map((entry) => baseName(entry.path)),
     async walk(dir) {
       const found: SourceEntry[] = [];
       const visit = (at: RawPath): void => {
@@ -103,17 +106,16 @@ export function viewSource(view: RootView, name: string): SourceTree {
       return found.sort((a, b) => (a.path < b.path ? -1 : 1));
     },
     hides: () => false,
-    knownDigest: (entry) => digests.get(key(entry)) ?? null,
+    knownDigest: ({ content }) => content && known.find(content),
     async digests(entries) {
-      const unknown = new Map(entries.filter((entry) => !digests.has(key(entry))).map((entry) => [key(entry), entry]));
-      const read = await hashContents([...unknown.values()]);
-      [...unknown.keys()].forEach((inode, i) => {
-        digests.set(inode, read[i]!);
-      });
-      return entries.map((entry) => digests.get(key(entry))!);
+      const unknown = entries.filter(({ content }) => content && known.find(content) === null);
+      const read = await hashContents(unknown);
+      const digests = new Map(unknown.map((entry, i) => [entry, read[i]!]));
+      for (const [entry, digest] of digests) known.learn(entry.content!, digest);
+      return entries.map((entry) => digests.get(entry) ?? known.find(entry.content!)!);
     },
-    record(entry, digest) {
-      digests.set(key(entry), digest);
+    record({ content }, digest) {
+      if (content) known.learn(content, digest);
     },
     open: () => null,
   };
