@@ -1,8 +1,8 @@
 // A base made of this machine's own programs: `FROM host://sh,coreutils`. It needs no network and no other base.
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, readlinkSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Host, type RawPath, walkTree, type Xattr } from '#native';
+import { displayPath, type Host, walkTree, type Xattr } from '#native';
 import {
   commitDraft,
   type Digest,
@@ -79,8 +79,8 @@ export async function importHostBase(
 async function collect(request: HostRequest): Promise<{ drafts: DraftEntry[]; marks: FileMark[] }> {
   const finder = libraryFinder();
   const files = hostFiles(isLeftOut);
-  addRoot(files);
   collectPrograms(request, files, finder);
+  addRoot(files);
   if (finder.usedCache()) files.add(loaderCache);
   const paths = files.paths();
   const capabilities = await fileCapabilities(paths.map(({ path }) => path));
@@ -94,11 +94,8 @@ const loaderCache = '/etc/ld.so.cache';
 
 /** What any root has: the directories that steps mount on and write to, the layout of /usr as here, users and look-up rules. */
 function addRoot(files: HostFiles): void {
-  for (const name of ['bin', 'sbin', 'lib', 'lib64', 'lib32', 'libx32']) {
-    const link = lstatSync(`/${name}`, { throwIfNoEntry: false })?.isSymbolicLink();
-    if (link && /^(\/?usr\/)/.test(readlinkSync(`/${name}`)) && (!/32/.test(name) || existsSync(`/${name}`)))
-      files.add(`/${name}`);
-  }
+  const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  for (const path of ['/bin', '/sbin', '/lib', '/lib64']) if (isLink(path)) files.add(path);
   const directories = ['/dev', '/etc', '/home', '/proc', '/run', '/sys', '/usr', '/usr/bin', '/var'];
   for (const path of directories) files.make({ path, type: 'dir', mode: 0o755 });
   files.make({ path: '/root', type: 'dir', mode: 0o700 });
@@ -121,14 +118,10 @@ async function fileCapabilities(paths: readonly string[]): Promise<ReadonlyMap<s
     if (lstatSync(dir).isSymbolicLink()) continue;
     for (const { path, xattrs } of await walkTree(dir, { xattrs: true })) {
       const capability = xattrs.filter(({ name }) => name === 'security.capability');
-      if (capability.length > 0) found.set(`${dir}/${displayName(path)}`, capability);
+      if (capability.length > 0) found.set(`${dir}/${displayPath(path)}`, capability);
     }
   }
   return found;
-}
-
-function displayName(path: RawPath): string {
-  return Buffer.from(path, 'latin1').toString();
 }
 
 interface CachedInputs {

@@ -13,7 +13,7 @@ export interface HostFiles {
   add(path: string): string[];
   /** The same, and if it is a directory all that is beneath it. */
   addTree(path: string): string[];
-  /** Adds a file or directory that this machine does not have, or not so. */
+  /** Adds a file or directory that is not this machine's, unless there is one of that path. */
   make(entry: MadeEntry): void;
   /** Paths of this machine that were added, symlinks and directories included; `whole` where all beneath was added. */
   paths(): { readonly path: string; readonly whole: boolean }[];
@@ -78,7 +78,7 @@ export function hostFiles(skip: (path: string) => boolean): HostFiles {
     add: (path) => addPath(path, 0).added,
     addTree,
     make: (made) => {
-      entries.set(made.path, { made });
+      if (!entries.has(made.path)) entries.set(made.path, { made });
     },
     paths: () =>
       [...entries].flatMap(([path, { stat, complete }]) => (stat ? [{ path, whole: complete === true }] : [])),
