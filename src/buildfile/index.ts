@@ -24,4 +24,5 @@ export type {
   Switch,
   ValueInstruction,
   Word,
+  WorkdirInstruction,
 } from './types.js';

@@ -128,9 +128,14 @@ export interface ListInstruction extends InstructionCommon {
   readonly words: readonly Word[];
 }
 
-/** USER, WORKDIR, STOPSIGNAL and MAINTAINER: the rest of the line. */
+/** USER, STOPSIGNAL and MAINTAINER: the rest of the line. */
 export interface ValueInstruction extends InstructionCommon {
-  readonly keyword: 'USER' | 'WORKDIR' | 'STOPSIGNAL' | 'MAINTAINER';
+  readonly keyword: 'USER' | 'STOPSIGNAL' | 'MAINTAINER';
+  readonly value: Word;
+}
+
+export interface WorkdirInstruction extends InstructionCommon {
+  readonly keyword: 'WORKDIR';
   readonly value: Word;
 }
 
@@ -167,6 +172,7 @@ export type Instruction =
   | CopyInstruction
   | ListInstruction
   | ValueInstruction
+  | WorkdirInstruction
   | ShellInstruction
   | HealthcheckInstruction
   | OnbuildInstruction;

@@ -1,0 +1,41 @@
+// What a plan is made from, besides the Buildfile.
+import type { Digest, ImageConfig, Platform } from '#store';
+import type { Span } from '../base/index.js';
+
+export interface PlanOptions {
+  /** Name or number of the stage to build; the last one if undefined. */
+  readonly target: string | undefined;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  /** Set on the image after everything else. */
+  readonly labels: ReadonlyMap<string, string>;
+  /** What the image is for, and what this machine is. */
+  readonly platform: Platform;
+  readonly buildPlatform: Platform;
+  /** Named contexts: each stands in for the stage and the image of its name. */
+  readonly contexts: ReadonlyMap<string, NamedContext>;
+  /** Reads what FROM --platform says. @throws BuildError PLATFORM_INVALID */
+  parsePlatform(text: string, at: Span): Platform;
+}
+
+export type NamedContext = { readonly kind: 'directory' } | { readonly kind: 'image'; readonly ref: string };
+
+/** An image that the build needs. */
+export interface BaseRequest {
+  /** Key of the image in the map that planBuild takes. */
+  readonly key: string;
+  /** As written, variables expanded. */
+  readonly ref: string;
+  readonly platform: Platform;
+  /** The word that names it. */
+  readonly at: Span;
+  /** The stage that was perhaps meant, for when there is no such image. */
+  readonly similarStage: string | undefined;
+}
+
+/** An image that is there. */
+export interface BaseImage {
+  readonly ref: string;
+  readonly digest: Digest;
+  readonly config: ImageConfig;
+  readonly platform: Platform;
+}

@@ -1,0 +1,107 @@
+import { posix } from 'node:path';
+import { BuildError } from '../base/index.js';
+import type { CopyInstruction, Word } from '../buildfile/index.js';
+import { notSupported } from './refuse.js';
+import { addHistory, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
+import { copyOrigin } from './stages.js';
+import type { FileSource } from './types.js';
+import { expand, expandForDisplay } from './variables.js';
+
+/** @throws BuildError STAGE_NOT_FOUND, NOT_SUPPORTED, FLAG_INVALID, VARIABLE_INVALID */
+export function planCopy(context: PlanContext, state: StageState, copy: CopyInstruction, onbuild: boolean): void {
+  requireSupported(copy);
+  const text = (word: Word): string => expand(word, lookupIn(state), context.expandOptions);
+  const optional = (word: Word | null): string | null => (word ? text(word) || null : null);
+  const sources = copy.sources.map((word) => ({ pattern: text(word), at: word.at }));
+  for (const source of sources) requireLocal(copy, source.pattern, source.at);
+  const dest = text(copy.dest);
+  const chown = optional(copy.chown);
+  const chmod = optional(copy.chmod);
+  if (chmod !== null) requireMode(chmod, copy.chmod!);
+
+  const vertex = context.add({
+    kind: 'copy',
+    name: stepName(state.steps, nameOf(context, state, copy), onbuild),
+    at: copy.at,
+    platform: state.platform,
+    instruction: copy.keyword,
+    parent: state.vertex,
+    from: sourceOf(context, state, copy),
+    sources,
+    inline: copy.inline.map(({ name, content, expand: expands }) => ({
+      name,
+      content: expands ? expandContent(copy, content, lookupIn(state)) : content,
+    })),
+    dest: destination(state.config.WorkingDir ?? '/', dest),
+    chown,
+    chmod,
+    exclude: copy.exclude.map(text),
+    parents: copy.parents?.on ?? false,
+    link: copy.link?.on ?? false,
+  });
+  state.vertex = vertex;
+  const flags = [
+    ...(copy.parents?.on ? ['--parents'] : []),
+    ...(chown === null ? [] : [`--chown=${chown}`]),
+    ...(chmod === null ? [] : [`--chmod=${chmod}`]),
+  ];
+  const names = [...sources.map((source) => source.pattern), ...copy.inline.map(({ name }) => `<<${name}`)];
+  addHistory(state, `${[copy.keyword, ...flags, ...names, dest].join(' ')} # buildkit`, vertex);
+}
+
+function requireSupported(copy: CopyInstruction): void {
+  if (copy.checksum) throw notSupported('ADD --checksum', copy.checksum.at, 'it is for files from a URL');
+  if (copy.keepGitDir) throw notSupported('ADD --keep-git-dir', copy.keepGitDir.at, 'it is for git repositories');
+  if (copy.unpack && !copy.unpack.on) {
+    throw notSupported('ADD --unpack=false', copy.unpack.at, 'COPY takes an archive as it is');
+  }
+}
+
+function requireLocal(copy: CopyInstruction, source: string, at: Word['at']): void {
+  const url = /^https?:\/\//i.test(source);
+  const git = /^(git:\/\/|ssh:\/\/|git@)/i.test(source) || (url && /\.git(#.*)?$/i.test(source));
+  if (!url && !git) return;
+  if (copy.keyword === 'ADD') {
+    throw notSupported(git ? 'ADD of a git repository' : 'ADD of a URL', at, 'fetch it in a RUN, or into the context');
+  }
+  throw new BuildError('ARGUMENTS_INVALID', {
+    message: `COPY can not take ${git ? 'a git repository' : 'a URL'}`,
+    hint: 'it copies files of the build context, of a stage or of an image',
+    at,
+  });
+}
+
+const symbolicMode = /^[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*$/;
+
+function requireMode(mode: string, word: Word): void {
+  if (/^[0-7]+$/.test(mode) ? Number.parseInt(mode, 8) <= 0o7777 : symbolicMode.test(mode)) return;
+  throw new BuildError('FLAG_INVALID', {
+    message: `--chmod is an octal mode up to 7777 or a change such as u=rwX,go=rX, not ${JSON.stringify(mode)}`,
+    at: word.at,
+  });
+}
+
+function sourceOf(context: PlanContext, state: StageState, copy: CopyInstruction): FileSource {
+  const origin = copyOrigin(context.file, copy, state.index, context.options, context.globals);
+  if (!origin) return { kind: 'context', name: null };
+  if (origin.kind === 'directory') return { kind: 'context', name: origin.name };
+  return { kind: 'vertex', vertex: context.vertexOf(origin, copy.from?.at ?? copy.at) };
+}
+
+/** A heredoc's content: quotes mean nothing in it, and the escape is always a backslash. */
+function expandContent(copy: CopyInstruction, content: string, lookup: (name: string) => string | undefined): string {
+  const at = copy.inline[0]?.at ?? copy.at;
+  return expand({ text: content, at }, lookup, { escapeChar: '\\', ignoreQuotes: true });
+}
+
+/** Absolute; a slash at the end stays, for it says "directory". */
+function destination(workingDir: string, dest: string): string {
+  const directory = dest === '' || dest === '.' || dest === '..' || /\/\.{0,2}$/.test(dest);
+  const path = posix.resolve('/', workingDir, dest);
+  return directory && path !== '/' ? `${path}/` : path;
+}
+
+function nameOf(context: PlanContext, state: StageState, copy: CopyInstruction): string {
+  const text = copy.source.replace(/^\S+/, copy.keyword);
+  return expandForDisplay(text, lookupIn(state), context.expandOptions);
+}

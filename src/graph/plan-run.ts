@@ -1,0 +1,88 @@
+import { BuildError, closest } from '../base/index.js';
+import type { CommandLine, RunInstruction } from '../buildfile/index.js';
+import { shellOf } from './apply-config.js';
+import { planMount } from './mounts.js';
+import { notSupported } from './refuse.js';
+import { addHistory, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
+import type { RunVertex } from './types.js';
+import { expandForDisplay } from './variables.js';
+
+/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED, FLAG_INVALID */
+export function planRun(context: PlanContext, state: StageState, run: RunInstruction, onbuild: boolean): void {
+  requireSupported(run);
+  const { args, script, shown } = commandOf(state, run.command);
+  const vertex = context.add({
+    kind: 'run',
+    name: stepName(state.steps, nameOf(context, state, run), onbuild),
+    at: run.at,
+    platform: state.platform,
+    parent: state.vertex,
+    args,
+    script,
+    env: [...state.env],
+    hiddenEnv: context.hiddenEnv.filter(([name]) => !state.env.has(name)),
+    cwd: state.config.WorkingDir || '/',
+    user: state.config.User ?? '',
+    mounts: run.mounts.map((mount) => planMount(context, state, mount)),
+    network: networkOf(run),
+  });
+  state.vertex = vertex;
+  addHistory(state, `RUN ${argsPrefix(state)}${shown.join(' ')} # buildkit`, vertex);
+}
+
+function requireSupported({ security, devices }: RunInstruction): void {
+  const [device] = devices;
+  if (device) throw notSupported('RUN --device', device.at);
+  if (!security || security.text === 'sandbox') return;
+  if (security.text === 'insecure') throw notSupported('RUN --security=insecure', security.at);
+  throw new BuildError('FLAG_INVALID', {
+    message: `--security is sandbox or insecure, not ${JSON.stringify(security.text)}`,
+    at: security.at,
+  });
+}
+
+const networks = ['default', 'none', 'host'] as const;
+
+function networkOf({ network }: RunInstruction): RunVertex['network'] {
+  if (!network) return 'default';
+  const found = networks.find((name) => name === network.text);
+  if (found) return found;
+  const near = closest(network.text, networks);
+  throw new BuildError('FLAG_INVALID', {
+    message: `--network is default, none or host, not ${JSON.stringify(network.text)}`,
+    hint: near && `did you mean ${near}?`,
+    at: network.at,
+  });
+}
+
+/** `shown`: the command in the history. */
+function commandOf(
+  state: StageState,
+  command: CommandLine,
+): Pick<RunVertex, 'args' | 'script'> & { shown: readonly string[] } {
+  if (command.form === 'exec') return { args: command.args, script: null, shown: command.args };
+  const shell = shellOf(state.config);
+  const { script } = command;
+  if (script?.content.startsWith('#!')) {
+    return { args: [], script: script.content, shown: [...shell, `/dev/pipes/${script.name}`] };
+  }
+  // The shell gets a lone heredoc as its script, others as they stand, to read them itself.
+  const bodies = command.heredocs.map(({ raw, name }) => `\n${raw}${name}`);
+  const args = [...shell, script ? script.content : command.text + bodies.join('')];
+  return { args, script: null, shown: args };
+}
+
+/** '|2 A=1 B= ' for the ARGs in scope. */
+function argsPrefix(state: StageState): string {
+  if (state.args.size === 0) return '';
+  const texts = [...state.args].map(([name, value]) => `${name}=${state.env.get(name) ?? value ?? ''}`);
+  return `|${texts.length} ${texts.join(' ')} `;
+}
+
+function nameOf(context: PlanContext, state: StageState, run: RunInstruction): string {
+  const script = run.command.form === 'shell' ? run.command.script : null;
+  const [first = '', ...more] = script?.content.trim().split(/\r?\n/) ?? [];
+  const source = script ? `${run.source} (${first}${more.length > 0 ? '...' : ''})` : run.source;
+  const text = source.replace(/^\S+/, 'RUN');
+  return expandForDisplay(text, lookupIn(state), { ...context.expandOptions, rawQuotes: true, keepUnset: true });
+}

@@ -1,0 +1,253 @@
+// Which stages a target needs, and what each of them stands on.
+import type { Platform } from '#store';
+import { BuildError, closest, type Span } from '../base/index.js';
+import { type Buildfile, type Instruction, parseTrigger, type Stage, type Word } from '../buildfile/index.js';
+import { type FoundContext, findContext } from './named-context.js';
+import type { BaseImage, BaseRequest, PlanOptions } from './options.js';
+import { noSuchNumber, notEarlier } from './stage-errors.js';
+import { expand, globalVariables } from './variables.js';
+
+/** Where a stage begins, or where files are copied from. */
+export type Origin =
+  | { readonly kind: 'scratch' }
+  | { readonly kind: 'image'; readonly request: BaseRequest }
+  | { readonly kind: 'stage'; readonly index: number }
+  /** A named context that is a directory. */
+  | { readonly kind: 'directory'; readonly name: string };
+
+/** A stage that the target needs. */
+export interface NeededStage {
+  readonly stage: Stage;
+  readonly base: Exclude<Origin, { kind: 'directory' }>;
+  readonly platform: Platform;
+  /** ONBUILD triggers of its base first. */
+  readonly instructions: readonly { readonly instruction: Instruction; readonly onbuild: boolean }[];
+}
+
+export interface NeededStages {
+  /** By stage number; in the order of the file, which has a stage after those it needs. */
+  readonly stages: ReadonlyMap<number, NeededStage>;
+  readonly target: number;
+  readonly globals: ReadonlyMap<string, string>;
+  /** Bases that are not known yet; the stages on them may need more than can be told. */
+  readonly missing: readonly BaseRequest[];
+}
+
+/**
+ * The images that the target needs and `known` doesn't have. Ask again with what was found until nothing is missing:
+ * a base's ONBUILD triggers can name further images.
+ *
+ * @throws BuildError STAGE_NOT_FOUND, STAGE_ORDER, STAGE_CYCLE, BASE_INVALID, PLATFORM_INVALID, VARIABLE_INVALID
+ */
+export function requiredBases(
+  file: Buildfile,
+  options: PlanOptions,
+  known: ReadonlyMap<string, BaseImage> = new Map(),
+): BaseRequest[] {
+  return [...neededStages(file, options, known).missing];
+}
+
+/** @throws BuildError as requiredBases */
+export function neededStages(
+  file: Buildfile,
+  options: PlanOptions,
+  known: ReadonlyMap<string, BaseImage>,
+): NeededStages {
+  const globals = globalVariables(file, options);
+  const stages = new Map<number, NeededStage>();
+  const missing = new Map<string, BaseRequest>();
+  const target = findTarget(file, options.target);
+
+  // Every origin lies above its user, so the highest number is always next and nothing can recurse.
+  const wanted = new Set([target]);
+  const want = (origin: Origin): void => {
+    if (origin.kind === 'stage') wanted.add(origin.index);
+    if (origin.kind === 'image' && !known.has(origin.request.key)) missing.set(origin.request.key, origin.request);
+  };
+  for (let index = target; index >= 0; index--) {
+    if (!wanted.has(index)) continue;
+    const stage = file.stages[index]!;
+    const base = baseOf(file, stage, options, globals);
+    want(base);
+    const replaced = stage.from.name !== null && findContext(options, stage.from.name) !== undefined;
+    const instructions = replaced ? [] : instructionsOf(file, stage, base, known);
+    for (const { instruction } of instructions) {
+      const from = copyOrigin(file, instruction, index, options, globals);
+      if (from) want(from);
+    }
+    stages.set(index, { stage, base, platform: options.platform, instructions });
+  }
+  const ordered = [...stages].sort(([a], [b]) => a - b);
+  const placed = new Map<number, NeededStage>();
+  for (const [index, stage] of ordered) {
+    placed.set(index, { ...stage, platform: platformOf(stage.base, placed, options) });
+  }
+  return { stages: placed, target, globals, missing: [...missing.values()] };
+}
+
+/** Where a COPY or ADD takes its files from; null: the main context. */
+export function copyOrigin(
+  file: Buildfile,
+  instruction: Instruction,
+  index: number,
+  options: PlanOptions,
+  globals: ReadonlyMap<string, string>,
+): Origin | null {
+  if (instruction.keyword !== 'COPY' && instruction.keyword !== 'ADD') return null;
+  if (!instruction.from || instruction.from.text === '') return null;
+  const name = expandFrom(file, instruction.from, globals);
+  return findOrigin(file, { text: name, at: instruction.from.at }, index, options);
+}
+
+function findTarget(file: Buildfile, target: string | undefined): number {
+  if (target === undefined || target === '') return file.stages.length - 1;
+  const named = file.stages.findLastIndex((stage) => stage.from.name === target.toLowerCase());
+  if (named >= 0) return named;
+  if (/^\d+$/.test(target) && Number(target) < file.stages.length) return Number(target);
+  const names = stageNames(file);
+  const near = closest(target, names);
+  throw new BuildError('STAGE_NOT_FOUND', {
+    message: `${file.file.name} has no stage ${target}`,
+    hint: near
+      ? `did you mean ${near}?`
+      : names.length > 0
+        ? `its stages are ${names.join(', ')}`
+        : 'none of its stages has a name',
+  });
+}
+
+function stageNames(file: Buildfile): string[] {
+  return file.stages.flatMap((stage) => stage.from.name ?? []);
+}
+
+function baseOf(
+  file: Buildfile,
+  stage: Stage,
+  options: PlanOptions,
+  globals: ReadonlyMap<string, string>,
+): NeededStage['base'] {
+  const { from } = stage;
+  const platform = from.platform ? platformFlag(file, from.platform, options, globals) : options.platform;
+  const own = from.name === null ? undefined : findContext(options, from.name);
+  if (own) return contextBase(own, from.base.at, platform);
+
+  const ref = expand(from.base, (name) => globals.get(name), { escapeChar: file.escapeChar });
+  if (ref === '') {
+    throw new BuildError('BASE_INVALID', {
+      message: `${from.base.text} is empty here`,
+      hint: unsetHint(from.base, globals),
+      at: from.base.at,
+    });
+  }
+  const earlier = file.stages.findLastIndex(
+    ({ index, from: other }) => index < stage.index && other.name === ref.toLowerCase(),
+  );
+  if (earlier >= 0) return { kind: 'stage', index: earlier };
+  if (ref === 'scratch') return { kind: 'scratch' };
+  const context = findContext(options, ref);
+  if (context) return contextBase(context, from.base.at, platform);
+  return { kind: 'image', request: request(file, ref, platform, from.base.at) };
+}
+
+function contextBase(context: FoundContext, at: Span, platform: Platform): NeededStage['base'] {
+  if (context.ref !== undefined) {
+    return {
+      kind: 'image',
+      request: { key: keyOf(context.ref, platform), ref: context.ref, platform, at, similarStage: undefined },
+    };
+  }
+  throw new BuildError('BASE_INVALID', {
+    message: `the build context ${context.name} is a directory, and FROM needs an image`,
+    hint: `give --build-context ${context.name}= an image, or use it in COPY --from=${context.name}`,
+    at,
+  });
+}
+
+function platformFlag(
+  file: Buildfile,
+  word: Word,
+  options: PlanOptions,
+  globals: ReadonlyMap<string, string>,
+): Platform {
+  const text = expand(word, (name) => globals.get(name), { escapeChar: file.escapeChar });
+  if (text !== '') return options.parsePlatform(text, word.at);
+  throw new BuildError('PLATFORM_INVALID', {
+    message: `${word.text} is empty here`,
+    hint: unsetHint(word, globals),
+    at: word.at,
+  });
+}
+
+function unsetHint(word: Word, globals: ReadonlyMap<string, string>): string {
+  const name = /\$\{?(\w+)/.exec(word.text)?.[1] ?? '';
+  const near = closest(name, globals.keys());
+  return near && !globals.has(name)
+    ? `did you mean ${near}?`
+    : 'FROM sees only ARGs that stand before the first FROM; give them a default or --build-arg';
+}
+
+/** A stage's platform is that of what it stands on. */
+function platformOf(base: Origin, placed: ReadonlyMap<number, NeededStage>, options: PlanOptions): Platform {
+  if (base.kind === 'image') return base.request.platform;
+  return (base.kind === 'stage' ? placed.get(base.index)?.platform : undefined) ?? options.platform;
+}
+
+function instructionsOf(
+  file: Buildfile,
+  stage: Stage,
+  base: Origin,
+  known: ReadonlyMap<string, BaseImage>,
+): NeededStage['instructions'] {
+  const own = stage.instructions.map((instruction) => ({ instruction, onbuild: false }));
+  const triggers = triggersOf(file, base, known).map((instruction) => ({ instruction, onbuild: true }));
+  return [...triggers, ...own];
+}
+
+function triggersOf(file: Buildfile, base: Origin, known: ReadonlyMap<string, BaseImage>): Instruction[] {
+  if (base.kind === 'stage') {
+    const { instructions } = file.stages[base.index]!;
+    return instructions.flatMap((instruction) => (instruction.keyword === 'ONBUILD' ? instruction.trigger : []));
+  }
+  const image = base.kind === 'image' ? known.get(base.request.key) : undefined;
+  const texts = image?.config.config?.OnBuild ?? [];
+  return texts.map((text) => parseTrigger({ name: `ONBUILD of ${image!.ref}`, text }));
+}
+
+/** COPY --from may use the variables that FROM may: unlike a stage's own, they are known before any stage is. */
+function expandFrom(file: Buildfile, word: Word, globals: ReadonlyMap<string, string>): string {
+  const lookup = (name: string): string => {
+    const value = globals.get(name);
+    if (value !== undefined) return value;
+    throw new BuildError('VARIABLE_INVALID', {
+      message: `--from can not use ${name}, which no ARG before the first FROM sets`,
+      hint: `name the image with 'FROM … AS NAME', and write --from=NAME`,
+      at: word.at,
+    });
+  };
+  return expand(word, lookup, { escapeChar: file.escapeChar });
+}
+
+function findOrigin(file: Buildfile, word: Word, user: number, options: PlanOptions): Origin {
+  const name = word.text;
+  const index = /^\d+$/.test(name)
+    ? Number(name)
+    : file.stages.findLastIndex((stage) => stage.from.name === name.toLowerCase());
+  if (index >= file.stages.length) throw noSuchNumber(file, word);
+  const context = findContext(options, name);
+  if (context?.kind === 'directory') return { kind: 'directory', name: context.name };
+  if (index >= 0) {
+    if (index >= user) throw notEarlier(file, word, user, index);
+    return { kind: 'stage', index };
+  }
+  if (name === 'scratch') return { kind: 'scratch' };
+  return { kind: 'image', request: request(file, context?.ref ?? name, options.platform, word.at) };
+}
+
+function request(file: Buildfile, ref: string, platform: Platform, at: Span): BaseRequest {
+  const similarStage = /[/:@]/.test(ref) ? undefined : closest(ref, stageNames(file));
+  return { key: keyOf(ref, platform), ref, platform, at, similarStage };
+}
+
+function keyOf(ref: string, { os, architecture, variant }: Platform): string {
+  return `${ref} ${os}/${architecture}${variant ? `/${variant}` : ''}`;
+}
