@@ -28,8 +28,7 @@ int mount_filesystem(const char *type, const char *source, const struct tsb_opti
 int mount_layer(const struct tsb_layer *layer, struct tsb_report *report) {
   /* Device nodes and setuid bits of a layer count in the step's overlay only, never through this
    * mount. */
-  const unsigned attributes =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME;
+  const unsigned attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
   if (layer->tar != NULL) {
     const struct tsb_option options[] = {{"device", layer->tar}, {"ro", NULL}, {NULL, NULL}};
     return mount_filesystem("erofs", layer->path, options, attributes, TSB_STAGE_LAYER, report);
@@ -61,8 +60,6 @@ int clone_mount(int directory, enum tsb_stage stage, const char *object,
 int restrict_mount(int mount, unsigned attributes, enum tsb_stage stage, const char *object,
                    struct tsb_report *report) {
   struct mount_attr change = {.attr_set = attributes};
-  if (attributes & MOUNT_ATTR_NOATIME)
-    change.attr_clr = MOUNT_ATTR__ATIME;
   if (sys_mount_setattr(mount, AT_RECURSIVE, &change) < 0)
     return failed(report, stage, object);
   return 0;

@@ -27,21 +27,20 @@ static int usage(void) {
 
 int main(int argc, char **argv) {
   static const char option[] = "--userns=";
+  int command = 1;
   umask(0); /* modes are given exactly; a step gets its own */
   if (argc > 1 && strncmp(argv[1], option, sizeof option - 1) == 0) {
     if (join_userns(argv[1] + sizeof option - 1) < 0)
       return 125;
-    argv[1] = argv[0];
-    argc--;
-    argv++;
+    command = 2;
   }
-  if (argc < 2)
+  if (argc <= command)
     return usage();
-  if (strcmp(argv[1], "run") == 0)
+  if (strcmp(argv[command], "run") == 0)
     return run_step(argv);
-  if (strcmp(argv[1], "hold") == 0)
-    return hold_userns(argc - 2, argv + 2);
-  if (strcmp(argv[1], "probe") == 0)
-    return probe_index(argc - 2, argv + 2);
+  if (strcmp(argv[command], "hold") == 0)
+    return hold_userns(argc - command - 1, argv + command + 1);
+  if (strcmp(argv[command], "probe") == 0)
+    return probe_index(argc - command - 1, argv + command + 1);
   return run_batch(argc, argv);
 }

@@ -295,7 +295,6 @@ static int block_signals(void) {
 int run_step(char **argv) {
   struct tsb_step step = {.argv = argv, .host_sys = -1};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_DUMPABLE, 0);
   TSB_FD signals = block_signals();
   step.shared =
       mmap(NULL, sizeof *step.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
