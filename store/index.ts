@@ -7,12 +7,16 @@ export {
   recordCompression,
 } from './content/blob.js';
 export { lookupCache, recordCache } from './content/cache.js';
+export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
+export { mountLayer } from './content/form.js';
+export { collectGarbage, type Freed, type GarbageOptions } from './content/garbage.js';
 export { Store, type StoreOptions } from './content/handle.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
+export { type DiskUsage, diskUsage, type ImageUsage } from './content/usage.js';
 export { StoreError } from './errors.js';
 export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';
@@ -20,6 +24,8 @@ export { type LayerNode, type LayerTree, layerTree } from './format/layer-tree.j
 export { overlayToDrafts } from './format/overlay-drafts.js';
 export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';
+export { treeOps } from './format/tree-ops.js';
+export { openView } from './format/view.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
   type NewImage,

@@ -4,7 +4,7 @@ import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#st
 import { parseBuildfile } from '../buildfile/index.js';
 import { type BuildGraph, planBuild } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
-import { hostPlatform } from '../platform/index.js';
+import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Solved, solve } from '../solver/index.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
@@ -39,6 +39,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     platform: request.platform ?? hostPlatform(),
     buildPlatform: hostPlatform(),
     contexts: request.contexts,
+    parsePlatform,
   };
   const bases = await loadBases(file, options, { request, io, lease });
   const graph = planBuild(file, options, bases);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Lease, openLease, type Store, type StoredImage, tagImage } from '#store';
 import { parsePlatform } from '../platform/index.js';
-import { importDebian, importRootfs } from '../source/index.js';
+import { importDebian, importRootfs, type OnSourceProgress } from '../source/index.js';
 import { type Cli, UsageError } from './cli.js';
 
 interface ImportCommand {
@@ -70,9 +70,20 @@ async function importFrom(
       mirror: options.mirror,
       include: options.include,
       signal: cli.signal,
-      onProgress: (line) => options.quiet || cli.err(`${line}\n`),
+      onProgress: progressLines(cli, options.quiet === true),
     });
   }
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   return importRootfs(store, lease, source ?? '-', { platform });
+}
+
+/** Each piece of work as one line when it begins, and every tenth of it. */
+function progressLines(cli: Cli, quiet: boolean): OnSourceProgress {
+  let shown = '';
+  return ({ what, done, total }) => {
+    const line = total === null ? what : `${what} ${Math.floor((done / Math.max(total, 1)) * 10) * 10}%`;
+    if (quiet || line === shown) return;
+    shown = line;
+    cli.err(`${line}\n`);
+  };
 }
