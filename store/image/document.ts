@@ -52,6 +52,7 @@ export function parseConfig(bytes: Uint8Array, what: string): ImageConfig {
   const fields = object(parseStrictJson(bytes, what), what);
   for (const name of ['architecture', 'os'] as const) {
     if (typeof fields[name] !== 'string' || fields[name] === '') throw badConfig(what, `has no ${name}`);
+    platformWord(fields[name], `${name} of ${what}`);
   }
   for (const name of ['variant', 'created', 'author', 'os.version'] as const) {
     if (fields[name] !== undefined && typeof fields[name] !== 'string')
@@ -124,8 +125,9 @@ export function descriptor(value: unknown, what: string): Descriptor {
   if (fields.annotations != null) stringMap(fields.annotations, `annotations of the ${what}`);
   if (fields.platform != null) {
     const platform = object(fields.platform, `platform of the ${what}`);
-    for (const name of ['os', 'architecture'] as const) text(platform[name], `${name} of the ${what}`);
-    if (platform.variant !== undefined) text(platform.variant, `variant of the ${what}`);
+    for (const name of ['os', 'architecture', 'variant'] as const) {
+      if (name !== 'variant' || platform.variant !== undefined) platformWord(platform[name], `${name} of the ${what}`);
+    }
   }
   return {
     ...(fields as unknown as Descriptor),
@@ -181,6 +183,11 @@ function list(value: unknown, what: string): readonly unknown[] {
 function text(value: unknown, what: string): string {
   if (typeof value !== 'string') throw invalid(what, 'is no string');
   return value;
+}
+
+/** Shown and compared as it is: one word, nothing that a terminal would obey. */
+function platformWord(value: unknown, what: string): void {
+  if (!/^[\w.+-]{0,64}$/.test(text(value, what))) throw invalid(what, 'is no name');
 }
 
 function stringMap(value: unknown, what: string): void {

@@ -171,7 +171,6 @@ const transientCodes: ReadonlySet<string | undefined> = new Set([
   'ECONNABORTED',
   'EHOSTUNREACH',
   'ENETUNREACH',
-  'HPE_INVALID_CONSTANT',
 ]);
 
 /** What a failed connection means. */

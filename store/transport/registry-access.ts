@@ -3,8 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import { StoreError } from '../errors.js';
 import type { Environment } from './credentials.js';
-import type { HttpOptions } from './http-client.js';
-import type { RetryOptions } from './retry.js';
+import { type HttpClient, type HttpOptions, readBody } from './http-client.js';
+import { type RetryOptions, TransientError } from './retry.js';
 
 export interface RegistryOptions {
   /** Plain HTTP: true allows it, false forbids it; by default it is for registries on this machine's loopback only. */
@@ -17,11 +17,45 @@ export interface RegistryOptions {
   readonly chunkBytes?: number;
 }
 
-/** The URL that a registry's API lies under. */
-export function registryOrigin(registry: string, plainHttp: boolean | undefined): URL {
+/**
+ * The URL that a registry's API lies under. On the loopback, where eavesdroppers are none, it is found out whether the
+ * registry speaks TLS; everywhere else TLS is a must unless plain HTTP is allowed.
+ */
+export async function findOrigin(client: HttpClient, registry: string, plainHttp: boolean | undefined): Promise<URL> {
   if (registry === 'docker.io') return new URL('https://registry-1.docker.io/');
-  const plain = plainHttp ?? isLoopback(new URL(`http://${registry}/`).hostname);
-  return new URL(`${plain ? 'http' : 'https'}://${registry}/`);
+  const secure = new URL(`https://${registry}/`);
+  const plain = new URL(`http://${registry}/`);
+  if (plainHttp !== undefined) return plainHttp ? plain : secure;
+  if (!isLoopback(plain.hostname)) return secure;
+  return (await wantsTls(client, plain, secure)) ? secure : plain;
+}
+
+/** Go's and nginx' servers answer plain HTTP on a TLS port with a 400 that says so; others break the connection. */
+async function wantsTls(client: HttpClient, plain: URL, secure: URL): Promise<boolean> {
+  try {
+    const response = await client.send({ method: 'GET', url: new URL('/v2/', plain) });
+    const body = await readBody(response, 64 * 1024);
+    return response.status === 400 && /https/i.test(body.toString('latin1'));
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'REGISTRY_UNREACHABLE' && causeCode(error).startsWith('HPE_'))
+      return true;
+    if (!(error instanceof TransientError)) throw error;
+    return speaksTls(client, secure);
+  }
+}
+
+async function speaksTls(client: HttpClient, secure: URL): Promise<boolean> {
+  try {
+    const response = await client.send({ method: 'GET', url: new URL('/v2/', secure) });
+    response.body.destroy();
+    return true;
+  } catch (error) {
+    return error instanceof StoreError && error.code === 'REGISTRY_TLS' && causeCode(error) !== 'EPROTO';
+  }
+}
+
+function causeCode(error: Error): string {
+  return error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : '';
 }
 
 /** A literal loopback name or address: 'localhost', 127.0.0.0/8, ::1. */

@@ -1,9 +1,10 @@
 // A session with one registry: requests to its API, authorized as it asks, retried where that may help.
 // OCI distribution-spec v1.1, which Docker's registry API v2 is the ancestor of.
 import { StoreError } from '../errors.js';
+import { plainText } from '../image/plain-text.js';
 import { type Credentials, findCredentials } from './credentials.js';
 import { type HttpClient, type HttpRequest, type HttpResponse, openHttpClient, readBody } from './http-client.js';
-import { httpOptions, type RegistryOptions, registryOrigin } from './registry-access.js';
+import { findOrigin, httpOptions, type RegistryOptions } from './registry-access.js';
 import { answerChallenge, type Challenge, parseChallenges } from './registry-auth.js';
 import { parseRetryAfter, type RetryOptions, TransientError, withRetries } from './retry.js';
 
@@ -37,8 +38,8 @@ export async function openRegistry(
   mountFrom: readonly string[] = [],
 ): Promise<Registry> {
   const environment = options.environment ?? process.env;
-  const origin = registryOrigin(place.registry, options.plainHttp);
   const client = await openHttpClient(await httpOptions(options, environment));
+  const origin = await findOrigin(client, place.registry, options.plainHttp);
   const scopes = [
     `repository:${place.repository}:${access === 'push' ? 'pull,push' : 'pull'}`,
     ...mountFrom.map((repository) => `repository:${repository}:pull`),
@@ -129,10 +130,12 @@ async function refusal(registry: Registry, request: HttpRequest, response: HttpR
   if (status === 404) {
     return new StoreError('REGISTRY_NOT_FOUND', { message, hint: 'check the name and the tag' });
   }
-  const wantsTls = /HTTP request to an HTTPS server/i.test(details);
   const error = new StoreError('REGISTRY_ANSWER_INVALID', {
     message,
-    hint: wantsTls ? 'the registry speaks TLS: do not ask for plain HTTP' : undefined,
+    hint:
+      status === 400 && registry.origin.protocol === 'http:'
+        ? 'if it speaks TLS, do not ask for plain HTTP'
+        : undefined,
   });
   const transient = status === 408 || status === 429 || status >= 500;
   return transient ? new TransientError(error, parseRetryAfter(response.headers['retry-after'], Date.now())) : error;
@@ -149,9 +152,6 @@ function errorText(body: Buffer): string {
   } catch {
     // Not the specification's format (a proxy's page): its start says enough.
   }
-  shown = shown
-    .replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
-    .trim()
-    .slice(0, 300);
+  shown = plainText(shown);
   return shown === '' ? '' : `: ${shown}`;
 }
