@@ -1,12 +1,12 @@
 // ADD of a local archive: what is in it, put below the destination. Whether a file is an archive is decided by its
 // content. The archive may be hostile: names and links in it are resolved inside the destination, never on the host.
 import { closeSync } from 'node:fs';
-import { displayPath, type RawPath, rawPath } from '#native';
-import { StoreError, scanTar, type TarEntry } from '#store';
+import { type ContentRef, displayPath, type RawPath, rawPath } from '#native';
+import { type DraftEntry, StoreError, scanTar, type TarEntry } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import { requireStorable } from './copy-checks.js';
 import { type Compression, decompressTo, detectTar } from './copy-decompress.js';
-import type { Destination, Placed } from './copy-destination.js';
+import { type Destination, draftAt, type Placed } from './copy-destination.js';
 import { joinPath, parentPath, resolveLinks } from './copy-links.js';
 import type { SourceEntry, SourceTree } from './copy-source.js';
 import { materializeSparse } from './copy-sparse.js';
@@ -64,7 +64,7 @@ export async function unpackArchive(archive: Archive, target: UnpackTarget): Pro
 
 interface Tar {
   readonly path: string;
-  content(offset: number): NonNullable<Placed['content']>;
+  content(offset: number): ContentRef;
 }
 
 function fileContent({ content }: SourceEntry): { root: string; path: RawPath } {
@@ -94,19 +94,17 @@ function unpacker(tar: Tar, target: UnpackTarget, archive: SourceEntry): (member
     if (path === dest) return; // the directory that it was made from
     requireStorable({ ...member, type: member.type === 'hardlink' ? 'file' : member.type }, path, at);
     if (to.lookup(parentPath(path))?.type !== 'dir') replaceParents(to, parentPath(path), dest, archive, at);
-    const placed = member.type === 'hardlink' ? linkTo(member) : fileOf(tar, target, member);
-    if (to.lookup(path)?.type === 'dir' && placed.type !== 'dir') to.clear(path);
-    to.put(path, placed);
+    const linked = member.type === 'hardlink' ? linkTo(member) : null;
+    if (to.lookup(path)?.type === 'dir' && member.type !== 'dir') to.clear(path);
+    if (linked) to.put({ ...linked.draft, path }, linked.link, linked.from);
+    else to.put(draftOf(tar, target, member, path), 0, null);
   };
 
   function linkTo(member: TarEntry): Placed {
     const file = to.linkable(resolve(member.linkTarget, false));
     if (file === null) {
-      throw invalid(
-        archive,
-        `the hardlink ${displayPath(member.path)} leads to ${displayPath(member.linkTarget)}, which is no file`,
-        at,
-      );
+      const [name, first] = [displayPath(member.path), displayPath(member.linkTarget)];
+      throw invalid(archive, `the hardlink ${name} leads to ${first}, which is no file`, at);
     }
     if (file.link === 0) file.link = to.newLink();
     return file;
@@ -123,15 +121,15 @@ function replaceParents(to: Destination, path: RawPath, dest: RawPath, archive: 
   to.makeDirectory(path, { uid: 0, gid: 0 });
 }
 
-function fileOf(tar: Tar, target: UnpackTarget, member: TarEntry): Placed {
-  const { path: _path, dataOffset, sparse, type, ...meta } = member;
-  if (type === 'hardlink') throw new Error('not a file of its own');
-  const owner = target.owner ?? { uid: member.uid, gid: member.gid };
-  const placed = { ...meta, ...owner, type, link: 0, from: null };
-  if (type !== 'file' || (sparse?.realSize ?? member.size) === 0) return { ...placed, size: 0 };
-  if (!sparse) return { ...placed, content: tar.content(dataOffset) };
-  const content = materializeSparse(tar.path, { dataOffset, ...sparse }, target.tempPath('sparse'));
-  return { ...placed, size: sparse.realSize, content };
+function draftOf(tar: Tar, target: UnpackTarget, member: TarEntry, path: RawPath): DraftEntry {
+  const { dataOffset, sparse, type } = member;
+  const owner = target.owner ?? member;
+  const size = type === 'file' ? (sparse?.realSize ?? member.size) : 0;
+  if (size === 0) return draftAt(path, type, { ...member, size, content: null }, owner, member.mode);
+  const content = sparse
+    ? materializeSparse(tar.path, { dataOffset, ...sparse }, target.tempPath('sparse'))
+    : tar.content(dataOffset);
+  return draftAt(path, type, { ...member, size, content }, owner, member.mode);
 }
 
 function invalid(archive: SourceEntry, why: string, at: Span, cause?: unknown): BuildError {

@@ -13,9 +13,9 @@ export interface MadeAt {
 }
 
 /** A file as it will be in the layer. */
-export interface Placed extends Omit<EntryMeta, 'path' | 'type'> {
-  readonly type: Exclude<EntryMeta['type'], 'hardlink'>;
-  readonly content?: ContentRef;
+export interface Placed {
+  /** Never a hardlink: `link` says which are names of one file. */
+  readonly draft: DraftEntry;
   /** The same for all names of one file; 0: it has only this name. */
   link: number;
   /** What it is a copy of. */
@@ -53,19 +53,16 @@ export class Destination {
 
   /** The entry at a path none of whose directories is a symlink. */
   lookup(path: RawPath): Seen | null {
-    return path === '' ? root : (this.#placed.get(path) ?? this.#lookupBelow(path));
+    return path === '' ? root : (this.#placed.get(path)?.draft ?? this.#lookupBelow(path));
   }
 
   /** The file at `path` as it can be linked to; null if there is none that can. */
   linkable(path: RawPath): Placed | null {
     const placed = this.#placed.get(path);
-    if (placed) return placed.type === 'dir' ? null : placed;
+    if (placed) return placed.draft.type === 'dir' ? null : placed;
     const entry = this.#lookupBelow(path);
     if (!entry || entry.type === 'dir') return null;
-    const { path: _path, layer: _layer, inode: _inode, content, ...meta } = entry;
-    const copy: Placed = { ...meta, link: 0, from: null, ...(content === null ? {} : { content }) };
-    this.put(path, copy); // a link joins files of one layer
-    return copy;
+    return this.put(draftAt(path, entry.type, entry, entry, entry.mode), 0, null); // a link joins files of one layer
   }
 
   #lookupBelow(path: RawPath): ReturnType<RootView['lookup']> {
@@ -101,13 +98,16 @@ export class Destination {
       });
     }
     this.makeDirectory(parentPath(path), owner);
-    this.put(path, { ...emptyDirectory, ...owner, ...this.#made });
+    this.put({ ...emptyDirectory, path, uid: owner.uid, gid: owner.gid, ...this.#made }, 0, null);
   }
 
-  /** Puts a file or directory at `path` (resolved); what is there is replaced, but a directory stays with what is in it. */
-  put(path: RawPath, file: Placed): void {
-    if (file.type === 'dir' && this.#lookupBelow(path) === null) this.#new.add(path);
-    this.#placed.set(path, file);
+  /** Puts a file or directory at a resolved path; what is there is replaced, but a directory stays with what is in it. */
+  put(draft: DraftEntry, link: number, from: SourceEntry | null): Placed {
+    const { path } = draft;
+    if (draft.type === 'dir' && this.#lookupBelow(path) === null) this.#new.add(path);
+    const placed: Placed = { draft, link, from };
+    this.#placed.set(path, placed);
+    return placed;
   }
 
   /** Removes what is at `path` with everything in it, to make place for something else. */
@@ -129,24 +129,51 @@ export class Destination {
    * of layers, a directory looks as the topmost layer says that has it.
    */
   landings(): Landing[] {
-    const all = new Map<RawPath, Placed>(this.#placed);
+    const all = [...this.#placed.values()];
+    const there = new Set(this.#placed.keys());
     for (const path of this.#placed.keys()) {
-      for (let dir = parentPath(path); dir !== '' && !all.has(dir); dir = parentPath(dir)) {
-        all.set(dir, this.#existing(dir));
-      }
-      if (this.#hidden.has(path) && this.#placed.get(path)?.type === 'dir') {
-        all.set(joinPath(path, '.wh..wh..opq'), opaqueMarker);
+      for (let dir = parentPath(path); dir !== '' && !there.has(dir); dir = parentPath(dir)) {
+        there.add(dir);
+        all.push({ draft: this.#existing(dir), link: 0, from: null });
       }
     }
-    return draftsOf([...all].sort(([a], [b]) => (a < b ? -1 : 1)));
+    for (const path of this.#hidden) {
+      if (this.#placed.get(path)?.draft.type !== 'dir') continue;
+      all.push({ draft: { ...opaqueMarker, path: joinPath(path, '.wh..wh..opq') }, link: 0, from: null });
+    }
+    return joinNames(all.sort((a, b) => (a.draft.path < b.draft.path ? -1 : 1)));
   }
 
-  #existing(dir: RawPath): Placed {
+  #existing(dir: RawPath): DraftEntry {
     const entry = this.#lookupBelow(dir);
     if (entry?.type !== 'dir') throw new Error(`nothing made the directory ${dir}`);
-    const { path: _path, layer: _layer, inode: _inode, content: _content, ...meta } = entry;
-    return { ...meta, link: 0, from: null };
+    return draftAt(dir, 'dir', entry, entry, entry.mode);
   }
+}
+
+/** Field by field: copying with a rest pattern is several times slower, and there may be many files. */
+export function draftAt(
+  path: RawPath,
+  type: DraftEntry['type'],
+  meta: Omit<EntryMeta, 'type'> & { readonly content: ContentRef | null },
+  owner: Owner,
+  mode: number,
+): DraftEntry {
+  const draft = {
+    path,
+    type,
+    mode,
+    uid: owner.uid,
+    gid: owner.gid,
+    size: meta.size,
+    mtimeSec: meta.mtimeSec,
+    mtimeNsec: meta.mtimeNsec,
+    linkTarget: meta.linkTarget,
+    devMajor: meta.devMajor,
+    devMinor: meta.devMinor,
+    xattrs: meta.xattrs,
+  };
+  return meta.content === null ? draft : Object.assign(draft, { content: meta.content });
 }
 
 const root: Seen = { type: 'dir', linkTarget: '' as RawPath };
@@ -161,23 +188,24 @@ const emptyDirectory = {
   devMajor: 0,
   devMinor: 0,
   xattrs: [],
-  link: 0,
-  from: null,
 } as const;
 
 /** Says that nothing of the directory below remains. @see OCI image-spec v1.1, layer.md "Opaque Whiteout" */
-const opaqueMarker: Placed = { ...emptyDirectory, type: 'file', mode: 0, mtimeSec: 0, mtimeNsec: 0 };
+const opaqueMarker = { ...emptyDirectory, type: 'file', mode: 0, mtimeSec: 0, mtimeNsec: 0 } as const;
 
-/** Names of one file: the first in byte order has the content, the others are hardlinks to it. */
-function draftsOf(sorted: readonly (readonly [RawPath, Placed])[]): Landing[] {
+/** Of the names of one file, the first in byte order has the content; the others become hardlinks to it. */
+function joinNames(sorted: Placed[]): Landing[] {
   const first = new Map<number, RawPath>();
-  return sorted.map(([path, { link, from, content, ...meta }]) => {
-    const target = link === 0 ? undefined : first.get(link);
-    if (target !== undefined) {
-      return { draft: { ...meta, path, type: 'hardlink', size: 0, linkTarget: target, xattrs: [] }, from: null };
+  return sorted.map((placed) => {
+    const { draft, link } = placed;
+    if (link === 0) return placed;
+    const target = first.get(link);
+    if (target === undefined) {
+      first.set(link, draft.path);
+      return placed;
     }
-    if (link !== 0) first.set(link, path);
-    return { draft: content === undefined ? { ...meta, path } : { ...meta, path, content }, from };
+    const { content: _content, ...meta } = draft;
+    return { draft: { ...meta, type: 'hardlink', size: 0, linkTarget: target, xattrs: [] }, from: null };
   });
 }
 

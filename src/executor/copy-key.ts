@@ -93,11 +93,16 @@ function updateAll(hash: Hash, landings: readonly Landing[], digests: readonly s
 
 /** Names can't contain NUL, so that no two lists of entries have the same text. */
 function record(draft: DraftEntry, digest: string): string {
-  const { path, type, mode, uid, gid, devMajor, devMinor, linkTarget, xattrs } = draft;
-  const attributes = xattrs.map(
-    ({ name, value }) => `${Buffer.from(name).toString('latin1')}=${value.toString('hex')}`,
-  );
-  return `${path}\0${type} ${mode.toString(8)} ${uid}:${gid} ${devMajor}:${devMinor} ${draft.size} ${digest}\0${linkTarget}\0${attributes.sort().join('\0')}\0\0`;
+  const { path, type, mode, uid, gid, size, devMajor, devMinor, linkTarget, xattrs } = draft;
+  const numbers = `${mode} ${uid} ${gid} ${size} ${devMajor} ${devMinor}`;
+  return `${path}\0${type} ${numbers} ${digest}\0${linkTarget}\0${xattrs.length === 0 ? '' : attributes(draft)}\n`;
+}
+
+function attributes({ xattrs }: DraftEntry): string {
+  return xattrs
+    .map(({ name, value }) => `${Buffer.from(name).toString('hex')}=${value.toString('hex')}`)
+    .sort()
+    .join();
 }
 
 const maxInputs = 400;

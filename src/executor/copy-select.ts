@@ -79,24 +79,23 @@ function expand(tree: SourceTree, dir: RawPath, globs: readonly ((name: string) 
   return found;
 }
 
-/** A file below a source directory, and its path from there. */
-export interface Selected {
-  readonly path: RawPath;
-  readonly entry: SourceEntry;
-  /** It only leads to what was selected. */
-  readonly isParent: boolean;
+/** Files below a source directory. */
+export interface Selection {
+  readonly entries: readonly SourceEntry[];
+  /** Directories among them that only lead to others. */
+  readonly parents: ReadonlySet<SourceEntry>;
 }
 
 /** Everything below `dir` that `exclude` leaves. */
-export async function selectBelow(
-  tree: SourceTree,
-  dir: RawPath,
-  exclude: IgnoreMatcher | null,
-): Promise<readonly Selected[]> {
+export async function selectBelow(tree: SourceTree, dir: RawPath, exclude: IgnoreMatcher | null): Promise<Selection> {
   const entries = await tree.walk(dir);
-  const start = dir === '' ? 0 : dir.length + 1;
-  if (!exclude) return entries.map((entry) => ({ path: relative(entry, start), entry, isParent: false }));
-  return filter(entries, start, (path) => !exclude.ignores(path));
+  if (!exclude) return { entries, parents: new Set() };
+  return filter(entries, dir, (path) => !exclude.ignores(path));
+}
+
+/** The path of an entry below the directory `dir`, from there. */
+export function relativePath(dir: RawPath, entry: SourceEntry): RawPath {
+  return dir === '' ? entry.path : (entry.path.slice(dir.length + 1) as RawPath);
 }
 
 /**
@@ -111,7 +110,7 @@ export async function selectWithParents(
   pattern: string,
   exclude: IgnoreMatcher | null,
   at: Span,
-): Promise<readonly Selected[]> {
+): Promise<Selection> {
   const names = cleanPattern(pattern);
   const firstWild = names.findIndex(hasGlob);
   const fixed = rawPath((firstWild < 0 ? names : names.slice(0, firstWild)).join('/'));
@@ -119,14 +118,13 @@ export async function selectWithParents(
   const above = entriesTo(tree, dir, top);
   if (above === null) {
     if (firstWild < 0) throw sourceNotFound(tree, top, pattern, at);
-    return [];
+    return { entries: [], parents: new Set() };
   }
-  const start = dir === '' ? 0 : dir.length + 1;
   const below = top === dir || above.at(-1)?.type === 'dir' ? await tree.walk(top) : [];
   const include = patternMatcher([names.join('/')]);
   return filter(
     [...above, ...below],
-    start,
+    dir,
     (path) => (names.length === 0 || include.ignores(path)) && !exclude?.ignores(path),
   );
 }
@@ -142,26 +140,22 @@ function entriesTo(tree: SourceTree, dir: RawPath, path: RawPath): SourceEntry[]
   return entries;
 }
 
-/** The entries whose path from `start` is wanted, and the unwanted directories above them. */
-function filter(entries: readonly SourceEntry[], start: number, wanted: (path: string) => boolean): Selected[] {
-  const parents = new Map<string, Selected>();
-  const selected: Selected[] = [];
+/** The entries whose path from `dir` is wanted, and the unwanted directories above them. */
+function filter(entries: readonly SourceEntry[], dir: RawPath, wanted: (path: string) => boolean): Selection {
+  const candidates = new Map<string, SourceEntry>();
+  const parents = new Set<SourceEntry>();
+  const selected: SourceEntry[] = [];
   for (const entry of entries) {
-    const path = relative(entry, start);
+    const path = relativePath(dir, entry);
     if (wanted(displayPath(path))) {
-      const missing: Selected[] = [];
-      for (let dir = parentPath(path); parents.has(dir); dir = parentPath(dir)) {
-        missing.unshift(parents.get(dir)!);
-        parents.delete(dir);
+      for (let above = parentPath(path); candidates.has(above); above = parentPath(above)) {
+        parents.add(candidates.get(above)!);
+        candidates.delete(above);
       }
-      selected.push(...missing, { path, entry, isParent: false });
+      selected.push(entry);
     } else if (entry.type === 'dir') {
-      parents.set(path, { path, entry, isParent: true });
+      candidates.set(path, entry);
     }
   }
-  return selected;
-}
-
-function relative(entry: SourceEntry, start: number): RawPath {
-  return entry.path.slice(start) as RawPath;
+  return { entries: [...parents, ...selected], parents };
 }

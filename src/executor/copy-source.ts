@@ -1,5 +1,5 @@
 // Where COPY and ADD take files from: a build context, or the files of another stage or image. Both look the same here.
-import { assembleTar, type ContentRef, type FileStat, type RawPath } from '#native';
+import { assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
 import type { EntryMeta, RootView, ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
 import { type ContentDigests, openContentDigests } from './content-digests.js';
@@ -11,6 +11,8 @@ export interface SourceEntry extends Omit<EntryMeta, 'type'> {
   readonly content: ContentRef | null;
   /** Equal for names of the same file; null where it is known to have only this name. */
   readonly inode: string | null;
+  /** As a context reported it; null for files of layers. */
+  readonly stat: FileStat | null;
 }
 
 export interface SourceTree {
@@ -38,28 +40,29 @@ export interface SourceTree {
 
 /** @param name as messages call it */
 export function contextSource(context: Context, name: string): SourceTree {
-  const stats = new WeakMap<SourceEntry, FileStat>();
-  const adapt = (file: FileStat): SourceEntry => {
-    const entry = contextEntry(file, context.dir);
-    stats.set(entry, file);
-    return entry;
-  };
   return {
     name,
     keepsOwners: false,
     lookup(path) {
       const file = context.lookup(path);
-      return file && adapt(file);
+      return file && contextEntry(file, context.dir);
     },
     names: (dir) => context.names(dir),
-    walk: async (dir) => (await context.walk(dir)).map(adapt),
+    walk: async (dir) => (await context.walk(dir)).map((file) => contextEntry(file, context.dir)),
     hides: (path) => context.isIgnored(path),
-    knownDigest: (entry) => context.knownDigest(stats.get(entry)!),
-    digests: (entries) => context.digests(entries.map((entry) => stats.get(entry)!)),
-    record: (entry, digest) => context.record(stats.get(entry)!, digest),
-    open: (entry) => context.open(stats.get(entry)!),
+    knownDigest: (entry) => context.knownDigest(statOf(entry)),
+    digests: (entries) => context.digests(entries.map(statOf)),
+    record: (entry, digest) => context.record(statOf(entry), digest),
+    open: (entry) => context.open(statOf(entry)),
   };
 }
+
+function statOf({ stat, path }: SourceEntry): FileStat {
+  if (stat === null) throw new Error(`not from a context: ${path}`);
+  return stat;
+}
+
+const none: readonly Xattr[] = [];
 
 function contextEntry(file: FileStat, root: string): SourceEntry {
   const size = file.type === 'file' ? file.size : 0;
@@ -75,9 +78,10 @@ function contextEntry(file: FileStat, root: string): SourceEntry {
     linkTarget: file.linkTarget,
     devMajor: file.rdevMajor,
     devMinor: file.rdevMinor,
-    xattrs: [], // what a developer's machine attached to a file says nothing about the image
+    xattrs: none, // what a developer's machine attached to a file says nothing about the image
     content: size > 0 ? { root, path: file.path, offset: 0 } : null,
     inode: file.nlink > 1 ? `${file.dev}:${file.ino}` : null,
+    stat: file,
   };
 }
 
@@ -137,11 +141,28 @@ const rootEntry: SourceEntry = {
   xattrs: [],
   content: null,
   inode: null,
+  stat: null,
 };
 
+/** Field by field: copying with a rest pattern is several times slower, and there may be many files. */
 function viewEntry(entry: ViewEntry): SourceEntry {
-  const { layer, inode, ...meta } = entry;
-  return { ...meta, inode: `${layer}:${inode}` };
+  return {
+    path: entry.path,
+    type: entry.type,
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    size: entry.size,
+    mtimeSec: entry.mtimeSec,
+    mtimeNsec: entry.mtimeNsec,
+    linkTarget: entry.linkTarget,
+    devMajor: entry.devMajor,
+    devMinor: entry.devMinor,
+    xattrs: entry.xattrs,
+    content: entry.content,
+    inode: `${entry.layer}:${entry.inode}`,
+    stat: null,
+  };
 }
 
 /** Contents lie in the middle of tars: they are assembled into nothing, for their digests. */

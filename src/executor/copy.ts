@@ -8,11 +8,18 @@ import type { CopyVertex } from '../graph/index.js';
 import { type Archive, findArchive, unpackArchive } from './copy-archive.js';
 import { requireFit, requireStorable, unsupportedFile } from './copy-checks.js';
 import { type ModeChange, parseChmod } from './copy-chmod.js';
-import { Destination, type Landing, type MadeAt, shown } from './copy-destination.js';
+import { Destination, draftAt, type Landing, type MadeAt, shown } from './copy-destination.js';
 import { type CopyInput, contentDigests, contentKey, copyInputs, pendingContent, recordDigests } from './copy-key.js';
 import { baseName, joinPath, parentPath } from './copy-links.js';
 import { nothingMatched } from './copy-not-found.js';
-import { type Match, matchSource, selectBelow, selectWithParents } from './copy-select.js';
+import {
+  type Match,
+  matchSource,
+  relativePath,
+  type Selection,
+  selectBelow,
+  selectWithParents,
+} from './copy-select.js';
 import type { SourceEntry, SourceTree } from './copy-source.js';
 import { lookupOwner, type Owner } from './owner.js';
 
@@ -148,6 +155,7 @@ function inlineMatch(name: string, content: string, { vertex, io }: Step): Match
     xattrs: [],
     content: bytes.length > 0 ? { bytes } : null,
     inode: null,
+    stat: null,
   };
   return { entry, name: path, wild: false, at: vertex.at };
 }
@@ -206,28 +214,30 @@ async function copyMatch(step: Step, to: Destination, match: Match): Promise<voi
   }
   if (to.lookup(path) === null) to.makeDirectory(path, owner);
   requireFit(entry, path, to.lookup(path), match.at);
-  const links = new Map<string, number>();
-  for (const { path: below, entry: file, isParent } of await selectBelow(step.io.source, entry.path, step.exclude)) {
-    const target = joinPath(path, below);
-    if (isParent && to.lookup(target)?.type === 'dir') continue;
-    place(step, to, target, file, links, match.at);
-  }
+  placeAll(step, to, path, match, await selectBelow(step.io.source, entry.path, step.exclude));
 }
 
 async function copyWithParents(step: Step, to: Destination, match: Match, pattern: string): Promise<void> {
-  const selected = await selectWithParents(step.io.source, match.entry.path, pattern, step.exclude, match.at);
-  if (selected.length === 0 && step.exclude === null) throw nothingMatched(step.io.source, pattern, match.at);
+  const selection = await selectWithParents(step.io.source, match.entry.path, pattern, step.exclude, match.at);
+  if (selection.entries.length === 0 && step.exclude === null) {
+    throw nothingMatched(step.io.source, pattern, match.at);
+  }
   const path = to.resolve(cleanDest(step.dest));
   to.makeDirectory(path, step.owner ?? rootOwner);
+  placeAll(step, to, path, match, selection);
+}
+
+/** Puts what was selected below the match's directory below `dir`. Names of one file stay names of one file. */
+function placeAll(step: Step, to: Destination, dir: RawPath, match: Match, { entries, parents }: Selection): void {
   const links = new Map<string, number>();
-  for (const { path: below, entry, isParent } of selected) {
-    const target = joinPath(path, below);
-    if (isParent && to.lookup(target)?.type === 'dir') continue;
-    place(step, to, target, entry, links, match.at);
+  for (const entry of entries) {
+    const path = joinPath(dir, relativePath(match.entry.path, entry));
+    if (parents.has(entry) && to.lookup(path)?.type === 'dir') continue;
+    place(step, to, path, entry, links, match.at);
   }
 }
 
-/** Puts one file or directory at `path`, with its new owner and mode. Names of one file stay so within one source. */
+/** Puts one file or directory at `path`, with its new owner and mode. */
 function place(
   step: Step,
   to: Destination,
@@ -236,20 +246,14 @@ function place(
   links: Map<string, number>,
   at: Span,
 ): void {
-  if (entry.type === 'socket') return; // no tar can hold it, and nobody listens
+  const { type, inode } = entry;
+  if (type === 'socket') return; // no tar can hold it, and nobody listens
   requireStorable(entry, path, at);
   requireFit(entry, path, to.lookup(path), at);
-  const { path: _path, content, inode, type, ...meta } = entry;
-  const owner = step.owner ?? (step.io.source.keepsOwners ? { uid: entry.uid, gid: entry.gid } : rootOwner);
-  to.put(path, {
-    ...meta,
-    type,
-    ...owner,
-    mode: step.chmod && type !== 'symlink' ? step.chmod(entry.mode, type === 'dir') : entry.mode,
-    link: type === 'dir' || inode === null ? 0 : linkNumber(to, links, inode),
-    from: entry,
-    ...(content === null ? {} : { content }),
-  });
+  const owner = step.owner ?? (step.io.source.keepsOwners ? entry : rootOwner);
+  const mode = step.chmod && type !== 'symlink' ? step.chmod(entry.mode, type === 'dir') : entry.mode;
+  const link = type === 'dir' || inode === null ? 0 : linkNumber(to, links, inode);
+  to.put(draftAt(path, type, entry, owner, mode), link, entry);
 }
 
 function linkNumber(to: Destination, links: Map<string, number>, inode: string): number {
