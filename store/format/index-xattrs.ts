@@ -2,13 +2,14 @@
 import type { Xattr } from '#native';
 import { xattrHeaderSize, xattrPrefixes } from './erofs.js';
 import type { LayerNode } from './layer-tree.js';
+import { overlayNotes } from './overlay-notes.js';
 
 /** i_xattr_icount has 16 bits and counts in fours. */
 const maxBytes = 4 * 0xffff;
 
 /** Null if there are none; 'too-large' where the format ends. */
 export function encodeXattrs(node: LayerNode): Buffer | null | 'too-large' {
-  const notes = node.children ? overlayNotes(node) : [];
+  const notes = node.children ? notesOf(node) : [];
   if (node.xattrs.length === 0 && notes.length === 0) return null;
   const xattrs = [...node.xattrs, ...notes];
   const pieces: Buffer[] = [Buffer.alloc(xattrHeaderSize)];
@@ -22,31 +23,12 @@ export function encodeXattrs(node: LayerNode): Buffer | null | 'too-large' {
   return size > maxBytes ? 'too-large' : Buffer.concat(pieces, size);
 }
 
-const yes = Buffer.from('y');
-const empty = Buffer.alloc(0);
-
-/**
- * What an overlay reads from a directory, in both its notations (the second is for mounts inside a user namespace). An
- * opaque one hides what lies below. 'origin' on a directory with whiteouts makes the overlay look for them even where
- * no lower layer has the directory; without it they would be listed as files that can't be opened.
- */
-function overlayNotes(node: LayerNode): Xattr[] {
-  const notes: Xattr[] = [];
-  if (node.opaque) notes.push(...inBothNotations('opaque', yes));
-  if (hasWhiteouts(node)) notes.push(...inBothNotations('origin', empty));
-  return notes;
-}
-
-function inBothNotations(name: string, value: Buffer): Xattr[] {
-  return [
-    { name: `trusted.overlay.${name}`, value },
-    { name: `user.overlay.${name}`, value },
-  ];
-}
-
-function hasWhiteouts({ children }: LayerNode): boolean {
-  if (children) for (const child of children.values()) if (child.type === 'whiteout') return true;
-  return false;
+/** In both notations: the same index serves mounts of root and of a user namespace. */
+function notesOf(node: LayerNode): Xattr[] {
+  return overlayNotes(node).flatMap(({ note, value }) => [
+    { name: `trusted.overlay.${note}`, value },
+    { name: `user.overlay.${note}`, value },
+  ]);
 }
 
 function encodeEntry({ name, value }: Xattr): Buffer | null {

@@ -189,3 +189,20 @@ function resolveLinks(drafts: readonly LinkDraft[]): DraftEntry[] {
   }
   return done;
 }
+
+const marker = { ...noMeta, type: 'file' as const, mode: 0, uid: 0, gid: 0, mtimeSec: 0, mtimeNsec: 0 };
+
+/** A layer as an image has it: files, and whiteouts and opaque markers in some of its directories. */
+export const layerDrafts: fc.Arbitrary<DraftEntry[]> = fc
+  .tuple(draftTree, fc.array(fc.tuple(fc.nat(20), fc.oneof(fileName, fc.constant('.wh..opq'))), { maxLength: 6 }))
+  .map(([drafts, marks]) => {
+    const dirs = ['', ...drafts.filter(({ type }) => type === 'dir').map(({ path }) => path)];
+    const markers = new Map<string, DraftEntry>();
+    for (const [dir, name] of marks) {
+      const parent = dirs[dir % dirs.length]!;
+      if (name.length > 251) continue;
+      const path = `${parent === '' ? '' : `${parent}/`}.wh.${name}` as RawPath;
+      markers.set(path, { ...marker, path });
+    }
+    return [...drafts, ...markers.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
+  });

@@ -5,7 +5,7 @@
  *   mounted-tree overlay SCRATCH [-u] INDEX TAR...   an overlay of layers, base first; -u: with userxattr
  *
  * SCRATCH is an empty directory. Mounts happen in a mount namespace of this process, so nothing is left behind.
- * A line: path mode uid gid size mtime nsec nlink inode major minor target xattrs content; texts and bytes in hex.
+ * A line: path mode uid gid size mtime nsec nlink device:inode major minor target xattrs content; texts and bytes in hex.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -93,9 +93,9 @@ static void print_file(const char *name, const char *path, size_t path_length) {
   }
   printf(".");
   hex(path, path_length);
-  printf(" %o %u %u %lld %lld %ld %lu %lu %u %u .", st.st_mode, st.st_uid, st.st_gid,
+  printf(" %o %u %u %lld %lld %ld %lu %lu:%lu %u %u .", st.st_mode, st.st_uid, st.st_gid,
          S_ISDIR(st.st_mode) ? 0LL : (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-         (unsigned long)st.st_nlink, (unsigned long)st.st_ino,
+         (unsigned long)st.st_nlink, (unsigned long)st.st_dev, (unsigned long)st.st_ino,
          S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? major(st.st_rdev) : 0,
          S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? minor(st.st_rdev) : 0);
   if (S_ISLNK(st.st_mode)) {
