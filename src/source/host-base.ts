@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { displayPath, type Host, walkTree, type Xattr } from '#native';
+import { displayPath, walkTree, type Xattr } from '#native';
 import {
   commitDraft,
   type Digest,
@@ -25,7 +25,6 @@ import { collectPrograms, type HostRequest } from './host-programs.js';
 import { libraryFinder } from './shared-libraries.js';
 
 export interface HostBaseOptions {
-  readonly host?: Host | undefined;
   /** Directories to look for programs in when the system's own don't have them (the user's PATH). */
   readonly searchPath?: readonly string[] | undefined;
   readonly at?: Span | undefined;
@@ -59,9 +58,7 @@ export async function importHostBase(
   if (known !== null) return known;
 
   const collected = await collect({ names, searchPath, at: options.at });
-  const { layer, heads } = await commitDraft(store, lease, collected.drafts, {
-    ...(options.host && { host: options.host }),
-  });
+  const { layer, heads } = await commitDraft(store, lease, collected.drafts);
   recordLayer(layer, heads);
   const config = baseConfig({
     layer,

@@ -1,6 +1,5 @@
 // What stands behind FROM → an image in the store, wherever it comes from.
 import { statSync } from 'node:fs';
-import type { Host } from '#native';
 import { importLayout, type Lease, loadArchive, type Platform, type Store, type StoredImage, StoreError } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import { importHostBase } from './host-base.js';
@@ -16,7 +15,6 @@ export interface BaseOptions {
   readonly contexts?: ReadonlyMap<string, string> | undefined;
   readonly plainHttp?: boolean | undefined;
   readonly searchPath?: readonly string[] | undefined;
-  readonly host?: Host | undefined;
   readonly onProgress?: OnSourceProgress | undefined;
   readonly at?: Span | undefined;
 }
@@ -44,9 +42,7 @@ export async function resolveBase(store: Store, lease: Lease, ref: string, optio
 }
 
 async function fromSource(store: Store, lease: Lease, ref: string, options: BaseOptions): Promise<StoredImage> {
-  const [, scheme = '', rest = ''] =
-    /^(host|oci-layout|docker-image|oci-archive|docker-archive):(.+)$/s.exec(ref) ?? [];
-  const path = rest.replace(/^\/\//, '');
+  const [, scheme = '', path = ''] = schemes.exec(ref) ?? [];
   switch (scheme) {
     case 'host':
       return importHostBase(store, lease, path, options);
@@ -63,6 +59,9 @@ async function fromSource(store: Store, lease: Lease, ref: string, options: Base
       return resolveReference(store, lease, ref, options);
   }
 }
+
+/** 'host:5000/app' is an image of a registry: where a name could look alike, the slashes count. */
+const schemes = /^(host(?=:\/\/)|docker-image(?=:\/\/)|oci-layout|oci-archive|docker-archive):(?:\/\/)?(.*)$/s;
 
 async function fromLayout(store: Store, lease: Lease, text: string, options: BaseOptions): Promise<StoredImage> {
   const [dir, name] = splitPath(text);

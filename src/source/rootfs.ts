@@ -1,6 +1,6 @@
 // A root file system that someone else made, as a directory or a tar → an image.
 import { createReadStream, statSync } from 'node:fs';
-import { type Host, walkTree } from '#native';
+import { walkTree } from '#native';
 import {
   commitDraft,
   importLayer,
@@ -23,7 +23,6 @@ export interface RootfsOptions {
   readonly platform?: Platform | undefined;
   /** Over the defaults: PATH, and /bin/sh as command. */
   readonly config?: RunConfig | undefined;
-  readonly host?: Host | undefined;
   readonly at?: Span | undefined;
 }
 
@@ -70,7 +69,7 @@ async function importFiles(store: Store, lease: Lease, source: string, options: 
   if (!stat.isDirectory()) return importLayer(store, lease, createReadStream(source, { highWaterMark: 1 << 20 }));
   const stats = await walkTree(source, { xattrs: true });
   const drafts = overlayToDrafts(stats.map(asRoots), source);
-  const { layer, heads } = await commitDraft(store, lease, drafts, { ...(options.host && { host: options.host }) });
+  const { layer, heads } = await commitDraft(store, lease, drafts);
   recordLayer(layer, heads);
   return layer;
 }

@@ -48,7 +48,8 @@ describe('the libraries of a program', () => {
     const queue = [realpathSync(path)];
     for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
       const needs = finder.needs(at);
-      assert.deepEqual(needs?.missing, []);
+      assert(needs !== null);
+      assert.deepEqual(needs.missing, []);
       for (const next of [...(needs.loader ? [needs.loader] : []), ...needs.libraries].map((p) => realpathSync(p))) {
         if (!seen.has(next)) queue.push(next);
         seen.add(next);
@@ -93,7 +94,8 @@ describe('the libraries of a program', () => {
         const linked = compile(main, ['-o', 'bin/p', '-Llib', '-lf', `-Wl,${tags},-rpath,$ORIGIN/../lib`]);
         assert(linked);
         const needs = libraryFinder().needs(join(realpathSync(dir), 'bin/p'));
-        assert.deepEqual(needs?.missing, []);
+        assert(needs !== null);
+        assert.deepEqual(needs.missing, []);
         assert.equal(realpathSync(needs.libraries[0]!), realpathSync(join(dir, 'lib/libf.so')));
       }
       assert(compile(main, ['-o', 'bin/q', '-Llib', '-lf']));
