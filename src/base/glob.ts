@@ -46,8 +46,9 @@ function compile(pattern: string, { doubleStar }: { doubleStar: boolean }): Glob
   const tokens = tokenize(pattern, doubleStar);
   if (!tokens) return null;
   const literal = literalPrefix(tokens);
+  const ending = literalSuffix(tokens);
   return {
-    matches: (path) => path.startsWith(literal) && run(tokens, path)[tokens.length] === 1,
+    matches: (path) => path.startsWith(literal) && path.endsWith(ending) && run(tokens, path)[tokens.length] === 1,
     matchesBeneath: (prefix) =>
       (prefix.startsWith(literal) || literal.startsWith(prefix)) && run(tokens, prefix).includes(1),
   };
@@ -116,6 +117,16 @@ function literalPrefix(tokens: readonly Token[]): string {
   for (const token of tokens) {
     if (token.kind !== 'char') break;
     text += String.fromCodePoint(token.code);
+  }
+  return text;
+}
+
+/** What every match ends with: it decides most paths for patterns such as '*.md'. */
+function literalSuffix(tokens: readonly Token[]): string {
+  let text = '';
+  for (const token of tokens.toReversed()) {
+    if (token.kind !== 'char') break;
+    text = String.fromCodePoint(token.code) + text;
   }
   return text;
 }
