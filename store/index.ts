@@ -26,8 +26,6 @@ export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';
 export { treeOps } from './format/tree-ops.js';
 export { openView, visibleLayers } from './format/view.js';
-export { treeOps } from './format/tree-ops.js';
-export { openView } from './format/view.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
   type NewImage,
