@@ -61,7 +61,7 @@ static const char *next_xattr(struct batch_in *xattrs, const uint8_t **value, ui
 }
 
 int set_file_meta(int fd, const struct apply_meta *meta) {
-  if (fchown(fd, meta->uid, meta->gid) < 0 || fchmod(fd, meta->mode) < 0)
+  if (fchown(fd, meta->uid, meta->gid) < 0)
     return -1;
   struct batch_in xattrs = meta->xattrs;
   for (uint32_t i = 0; i < meta->xattr_count; i++) {
@@ -72,13 +72,11 @@ int set_file_meta(int fd, const struct apply_meta *meta) {
       return -1;
   }
   struct timespec times[2] = {meta->mtime, meta->mtime};
-  return futimens(fd, times);
+  return fchmod(fd, meta->mode) < 0 ? -1 : futimens(fd, times);
 }
 
 int set_entry_meta(int dir, const char *name, const struct apply_meta *meta, bool symlink) {
   if (fchownat(dir, name, meta->uid, meta->gid, AT_SYMLINK_NOFOLLOW) < 0)
-    return -1;
-  if (!symlink && fchmodat(dir, name, meta->mode, 0) < 0)
     return -1;
   if (meta->xattr_count && fchdir(dir) < 0)
     return -1;
@@ -90,6 +88,8 @@ int set_entry_meta(int dir, const char *name, const struct apply_meta *meta, boo
     if (lsetxattr(name, xattr, value, length, 0) < 0)
       return -1;
   }
+  if (!symlink && fchmodat(dir, name, meta->mode, 0) < 0)
+    return -1;
   struct timespec times[2] = {meta->mtime, meta->mtime};
   return utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW);
 }

@@ -51,7 +51,8 @@ void content_free(struct apply_content *content);
 int write_content(struct apply_content *content, const struct apply_op *op, int fd,
                   struct batch_failure *failure);
 
-/* Owner, then mode (chown clears setuid), then attributes (it clears capabilities), then times. */
+/* Owner first (chown clears setuid and capabilities), then attributes (user.* need write
+ * permission), then mode, then times. */
 int set_file_meta(int fd, const struct apply_meta *meta);
 /* The same for an entry that can't be opened; makes `dir` the working directory. */
 int set_entry_meta(int dir, const char *name, const struct apply_meta *meta, bool symlink);

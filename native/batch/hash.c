@@ -20,6 +20,8 @@ int batch_hash(struct batch_in *in, struct batch_out *out, struct batch_failure 
   if (sources_open(&sources, in, failure) < 0)
     return -1;
   uint32_t count = in_u32(in);
+  if (in->bad)
+    return batch_bad_request(failure, "hash");
   OWNED uint8_t *buffer = malloc(READ_BYTES);
   if (!buffer)
     return batch_no_memory(failure);

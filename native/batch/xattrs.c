@@ -14,6 +14,10 @@
 #define SYS_listxattrat 465
 #endif
 
+/* The kernel allocates as much as it is offered: a large buffer for each file costs more than the
+ * rare second call. */
+#define USUAL_BYTES ((size_t)512)
+
 struct xattrat_args {
   uint64_t value __attribute__((aligned(8)));
   uint32_t size;
@@ -42,34 +46,36 @@ static const char *proc_path(struct proc_path *path, int dir, const char *name) 
   return path->text;
 }
 
-static ssize_t list_names(struct xattr_reader *reader, int dir, const char *name) {
+static ssize_t list_names(struct xattr_reader *reader, int dir, const char *name, size_t size) {
   char *names = (char *)reader->names;
   if (!*name)
-    return flistxattr(dir, names, XATTR_BUFFER);
+    return flistxattr(dir, names, size);
   if (!reader->by_proc) {
-    long got = syscall(SYS_listxattrat, dir, name, AT_SYMLINK_NOFOLLOW, names, XATTR_BUFFER);
+    long got = syscall(SYS_listxattrat, dir, name, AT_SYMLINK_NOFOLLOW, names, size);
     if (got >= 0 || (errno != ENOSYS && errno != EPERM))
       return got;
     reader->by_proc = true; /* EPERM: a seccomp filter that does not know the call */
   }
   struct proc_path path;
-  return llistxattr(proc_path(&path, dir, name), names, XATTR_BUFFER);
+  return llistxattr(proc_path(&path, dir, name), names, size);
 }
 
-static ssize_t get_value(struct xattr_reader *reader, int dir, const char *name,
-                         const char *xattr) {
+static ssize_t get_value(struct xattr_reader *reader, int dir, const char *name, const char *xattr,
+                         size_t size) {
   if (!*name)
-    return fgetxattr(dir, xattr, reader->value, XATTR_BUFFER);
+    return fgetxattr(dir, xattr, reader->value, size);
   if (!reader->by_proc) {
-    struct xattrat_args args = {.value = (uintptr_t)reader->value, .size = XATTR_BUFFER};
+    struct xattrat_args args = {.value = (uintptr_t)reader->value, .size = (uint32_t)size};
     return syscall(SYS_getxattrat, dir, name, AT_SYMLINK_NOFOLLOW, xattr, &args, sizeof args);
   }
   struct proc_path path;
-  return lgetxattr(proc_path(&path, dir, name), xattr, reader->value, XATTR_BUFFER);
+  return lgetxattr(proc_path(&path, dir, name), xattr, reader->value, size);
 }
 
 int read_xattrs(struct xattr_reader *reader, int dir, const char *name, struct batch_out *out) {
-  ssize_t names = list_names(reader, dir, name);
+  ssize_t names = list_names(reader, dir, name, USUAL_BYTES);
+  if (names < 0 && errno == ERANGE)
+    names = list_names(reader, dir, name, XATTR_BUFFER);
   if (names < 0)
     return errno == ENOTSUP || errno == ENOENT ? 0 : -1;
   int count = 0;
@@ -77,7 +83,9 @@ int read_xattrs(struct xattr_reader *reader, int dir, const char *name, struct b
     const char *xattr = (const char *)reader->names + at;
     size_t length = strlen(xattr);
     at += (ssize_t)length + 1;
-    ssize_t size = get_value(reader, dir, name, xattr);
+    ssize_t size = get_value(reader, dir, name, xattr, USUAL_BYTES);
+    if (size < 0 && errno == ERANGE)
+      size = get_value(reader, dir, name, xattr, XATTR_BUFFER);
     if (size < 0) {
       /* Removed meanwhile, or an attribute of a file whose content we may not read either. */
       if (errno == ENODATA || errno == EACCES || errno == ENOENT)

@@ -1,5 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  chownSync,
   closeSync,
   openSync,
   readdirSync,
@@ -13,6 +15,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type ApplyMeta, type ApplyOp, type FileStat, pathBytes, type RawPath, rawPath, walkTree } from '#native';
+import { decodeApply, encodeApply } from '../../native/batch-codec.js';
+import { nativeFile } from '../../native/locate.js';
 import { applyTree, isRoot, netBindCapability, scratchDir } from './batch-program.js';
 
 const ids = { uid: process.getuid!(), gid: process.getgid!() };
@@ -169,6 +173,26 @@ for (const [name, ops] of escapes) {
   });
 }
 
+test.skipIf(!isRoot)(
+  'an ordinary user makes own files with attributes and without permissions (needs root to become one)',
+  async () => {
+    const work = scratchDir('apply');
+    chownSync(work, 12345, 12345);
+    const own = { uid: 12345, gid: 12345, xattrs: [{ name: 'user.note', value: Buffer.from('n') }] };
+    const ops = [dir('', own), dir('closed', { ...own, mode: 0 }), file('closed/file', 'x', { ...own, mode: 0o4444 })];
+    const program = process.env.TSBUILD_TEST_BATCH ?? nativeFile('tsbuild-launcher');
+    const request = encodeApply(join(work, 'tree'), ops);
+    decodeApply(spawnSync(program, ['apply'], { input: request, uid: 12345, gid: 12345 }).stdout);
+    expect(
+      (await walkTree(join(work, 'tree'), { xattrs: true })).map(({ mode, uid, xattrs }) => [mode, uid, xattrs]),
+    ).toEqual([
+      [0o755, 12345, own.xattrs],
+      [0, 12345, own.xattrs],
+      [0o4444, 12345, own.xattrs],
+    ]);
+  },
+);
+
 test('apply refuses a directory that exists', () => {
   const work = scratchDir('apply');
   expect(() => applyTree(work, [])).toThrow(expect.objectContaining({ code: 'WRITE_FAILED', errno: 'EEXIST' }));
@@ -190,7 +214,7 @@ test.skipIf(!isRoot)(
     chmodSync(work, 0o777);
     const program = process.env.TSBUILD_TEST_BATCH;
     process.env.TSBUILD_TEST_BATCH = join(work, 'in-userns');
-    const real = program ?? join(import.meta.dirname, '../../native/build/tsbuild-launcher');
+    const real = program ?? nativeFile('tsbuild-launcher');
     writeFileSync(join(work, 'in-userns'), `#!/bin/sh\nexec unshare --user --map-root-user ${real} "$@"\n`, {
       mode: 0o755,
     });

@@ -114,6 +114,8 @@ test.skipIf(!isRoot)(
     setXattr(join(dir, 'file'), 'security.capability', netBindCapability);
     setXattr(join(dir, 'file'), 'user.bytes', bytes);
     setXattr(join(dir, 'file'), 'user.empty', Buffer.alloc(0));
+    setXattr(join(dir, 'file'), 'user.large', Buffer.alloc(2500, 7));
+    for (const i of [1, 2, 3]) setXattr(join(dir, 'file'), `user.${'n'.repeat(200)}${i}`, Buffer.from([i]));
     setXattr(dir, 'trusted.overlay.opaque', Buffer.from('y'));
     setXattr(join(dir, 'link'), 'trusted.on-link', Buffer.from('l'));
     setXattr(join(dir, 'device'), 'trusted.on-device', Buffer.from('d'));
@@ -123,6 +125,8 @@ test.skipIf(!isRoot)(
         { name: 'security.capability', value: netBindCapability },
         { name: 'user.bytes', value: bytes },
         { name: 'user.empty', value: Buffer.alloc(0) },
+        { name: 'user.large', value: Buffer.alloc(2500, 7) },
+        ...[1, 2, 3].map((i) => ({ name: `user.${'n'.repeat(200)}${i}`, value: Buffer.from([i]) })),
       ]);
       expect(byPath(stats, '').xattrs).toEqual([{ name: 'trusted.overlay.opaque', value: Buffer.from('y') }]);
       expect(byPath(stats, 'link').xattrs).toEqual([{ name: 'trusted.on-link', value: Buffer.from('l') }]);
