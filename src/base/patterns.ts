@@ -120,8 +120,11 @@ function matcher(patterns: readonly Pattern[]): IgnoreMatcher {
   const chain: { path: string; matches: readonly boolean[]; ignored: boolean }[] = [];
 
   const decide = (path: string): { matches: readonly boolean[]; ignored: boolean } => {
-    while (chain.length > 0 && path !== chain.at(-1)!.path && !path.startsWith(`${chain.at(-1)!.path}/`)) chain.pop();
     let known = chain.at(-1);
+    while (known !== undefined && !isAtOrBelow(path, known.path)) {
+      chain.pop();
+      known = chain.at(-1);
+    }
     while (known?.path !== path) {
       const end = path.indexOf('/', known ? known.path.length + 1 : 0);
       const part: string = end < 0 ? path : path.slice(0, end);
@@ -149,15 +152,28 @@ function matcher(patterns: readonly Pattern[]): IgnoreMatcher {
 function decideBelow(
   patterns: readonly Pattern[],
   path: string,
-  above: readonly boolean[] | undefined,
+  above: readonly boolean[] = none,
 ): { matches: readonly boolean[]; ignored: boolean } {
   let ignored = false;
-  const matches = patterns.map((pattern, i) => {
-    const match = above?.[i] === true || (pattern.exclusion === ignored && pattern.glob.matches(path));
-    if (match) ignored = !pattern.exclusion;
-    return match;
-  });
-  return { matches, ignored };
+  let matches: boolean[] | null = null;
+  for (let i = 0; i < patterns.length; i++) {
+    const pattern = patterns[i]!;
+    if (above[i] !== true && (pattern.exclusion !== ignored || !pattern.glob.matches(path))) continue;
+    matches ??= [];
+    matches[i] = true;
+    ignored = !pattern.exclusion;
+  }
+  return { matches: matches ?? none, ignored };
+}
+
+/** No pattern matched: most paths, so that they share it. */
+const none: readonly boolean[] = [];
+
+function isAtOrBelow(path: string, directory: string): boolean {
+  return (
+    path.startsWith(directory) &&
+    (path.length === directory.length || path.charCodeAt(directory.length) === '/'.charCodeAt(0))
+  );
 }
 
 /** Go's filepath.Clean. */

@@ -8,10 +8,53 @@ import { inDirectory, openDirectory, readEntries, statEntry } from './beneath.js
 
 /** Everything below `dir`, itself excluded, in byte order of path, which is parents first. */
 export async function walkContext(root: string, dir: RawPath, ignore: IgnoreMatcher | null): Promise<FileStat[]> {
-  const parts = listSmall(root, dir, ignore) ?? (ignore ? split(root, dir, ignore, 0) : [{ dir, files: null }]);
+  const listed = list(root, dir, ignore);
+  const parts = partsOf(listed.top, listed.isSmall);
   const lists = await Promise.all(parts.map((part) => walkPart(root, part)));
   const files = inOrder(lists.length === 1 ? lists[0]! : lists.flat());
   return ignore ? keep(files, ignore) : files;
+}
+
+/** Loading the library takes as long as looking at this many files (10 ms). */
+const smallFiles = 1500;
+
+/** So many entries are read, upper directories first, to find directories that the rules drop. */
+const searchedEntries = 4000;
+
+interface Directory {
+  readonly path: RawPath;
+  /** Null: not read. */
+  names: readonly RawPath[] | null;
+  readonly below: Directory[];
+  hasDropped: boolean;
+}
+
+function list(root: string, path: RawPath, ignore: IgnoreMatcher | null): { top: Directory; isSmall: boolean } {
+  const top: Directory = { path, names: null, below: [], hasDropped: false };
+  const limit = ignore ? searchedEntries : smallFiles;
+  let count = 0;
+  const queue = [top];
+  for (const directory of queue) {
+    if (count > limit) break;
+    const entries = inDirectory(root, directory.path, (fd) => readEntries(fd, directory.path));
+    if (entries === null) throw changed(directory.path);
+    const names: RawPath[] = [];
+    for (const { name, isDirectory } of entries) {
+      const below = (directory.path === '' ? name : `${directory.path}/${name}`) as RawPath;
+      if (isDirectory && ignore?.prunesDirectory(displayPath(below))) {
+        directory.hasDropped = true;
+        continue;
+      }
+      names.push(name);
+      if (!isDirectory) continue;
+      const child: Directory = { path: below, names: null, below: [], hasDropped: false };
+      directory.below.push(child);
+      queue.push(child);
+    }
+    directory.names = names;
+    count += names.length;
+  }
+  return { top, isSmall: count <= smallFiles };
 }
 
 /** A directory to be walked to its bottom (`files` null), or only the named entries of it. */
@@ -20,53 +63,14 @@ interface Part {
   readonly files: readonly RawPath[] | null;
 }
 
-/** Loading the library takes as long as looking at this many files (10 ms). */
-const smallFiles = 1500;
-
-/** Every directory with its entries, null if there are many. */
-function listSmall(root: string, top: RawPath, ignore: IgnoreMatcher | null): Part[] | null {
-  const parts: Part[] = [];
-  const directories = [top];
-  let count = 0;
-  for (let dir = directories.pop(); dir !== undefined; dir = directories.pop()) {
-    const names: RawPath[] = [];
-    for (const entry of entriesOf(root, dir)) {
-      const path = (dir === '' ? entry.name : `${dir}/${entry.name}`) as RawPath;
-      if (entry.isDirectory && ignore?.prunesDirectory(displayPath(path))) continue;
-      names.push(entry.name);
-      if (entry.isDirectory) directories.push(path);
-      if (++count > smallFiles) return null;
-    }
-    parts.push({ dir, files: names });
+/** One batch for each directory in which nothing is dropped. */
+function partsOf(directory: Directory, isSmall: boolean): Part[] {
+  if (directory.names === null) return [{ dir: directory.path, files: null }];
+  const below = directory.below.flatMap((child) => partsOf(child, isSmall));
+  if (!isSmall && !directory.hasDropped && below.every((part) => part.files === null)) {
+    return [{ dir: directory.path, files: null }];
   }
-  return parts;
-}
-
-function entriesOf(root: string, dir: RawPath): ReturnType<typeof readEntries> {
-  const entries = inDirectory(root, dir, (fd) => readEntries(fd, dir));
-  if (entries === null) throw changed(dir);
-  return entries;
-}
-
-/** How deep to look for directories that the rules drop; below, the batch walk is cheaper than asking. */
-const splitDepth = 3;
-
-function split(root: string, dir: RawPath, ignore: IgnoreMatcher, depth: number): Part[] {
-  if (depth === splitDepth) return [{ dir, files: null }];
-  const names: RawPath[] = [];
-  const below: Part[] = [];
-  let pruned = false;
-  for (const entry of entriesOf(root, dir)) {
-    const path = (dir === '' ? entry.name : `${dir}/${entry.name}`) as RawPath;
-    if (entry.isDirectory && ignore.prunesDirectory(displayPath(path))) {
-      pruned = true;
-      continue;
-    }
-    names.push(entry.name);
-    if (entry.isDirectory) below.push(...split(root, path, ignore, depth + 1));
-  }
-  if (!pruned && below.every((part) => part.files === null)) return [{ dir, files: null }];
-  return [{ dir, files: names }, ...below];
+  return [{ dir: directory.path, files: directory.names }, ...below];
 }
 
 async function walkPart(root: string, part: Part): Promise<FileStat[]> {
