@@ -64,7 +64,7 @@ function writeMeta(out: RequestWriter, meta: ApplyMeta): void {
   out.f64(meta.mtimeSec);
   out.u32(meta.xattrs.length);
   for (const { name, value } of meta.xattrs) {
-    out.string(name);
+    out.rawString(name);
     out.u32(value.length);
     out.bytes(value);
   }
@@ -83,6 +83,13 @@ function writeContent(out: RequestWriter, roots: RootTable, size: number, conten
   out.u32(roots.number(content.root));
   out.f64(content.offset);
   out.rawString(content.path);
+  // No pieces at all is a file of zeros, which an empty piece says as well as none can.
+  const pieces = content.pieces?.length === 0 ? ([[0, 0]] as const) : (content.pieces ?? []);
+  out.u32(pieces.length);
+  for (const [offset, length] of pieces) {
+    out.f64(offset);
+    out.f64(length);
+  }
 }
 
 /**

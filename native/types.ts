@@ -2,7 +2,7 @@
 import type { RawPath } from './raw-path.js';
 
 export interface Xattr {
-  /** Full name such as 'security.capability'. */
+  /** Full name such as 'security.capability', one character a byte as in a raw path. */
   readonly name: string;
   readonly value: Buffer;
 }

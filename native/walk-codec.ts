@@ -76,7 +76,7 @@ function decodeXattrs(bytes: Buffer, start: number, count: number): Xattr[] {
     const valueEnd = valueStart + bytes.readUInt32LE(at + 4);
     // A copy: a view would keep the whole reply in memory as long as the attribute.
     const value = Buffer.from(bytes.subarray(valueStart, valueEnd));
-    xattrs.push({ name: bytes.toString('utf8', at + 8, valueStart), value });
+    xattrs.push({ name: bytes.toString('latin1', at + 8, valueStart), value });
     at = valueEnd;
   }
   return xattrs.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -81,6 +81,37 @@ static int copy_data(struct apply_content *content, const struct apply_op *op, i
   return copy_buffered(content, op, fd, at, end, failure);
 }
 
+/* `size` bytes of the source from `at` on, each to its place: `at - op->offset` in the file. */
+static int copy_range(struct apply_content *content, const struct apply_op *op, int fd, uint64_t at,
+                      uint64_t size, struct batch_failure *failure) {
+  uint64_t end = at + size;
+  if ((uint64_t)content->st.st_size < end)
+    return batch_failed_as(failure, BATCH_CHANGED, ESTALE, op->source);
+  while (at < end) {
+    bool hole;
+    uint64_t next = source_extent(content->fd, &content->st, at, end, &hole);
+    if (!hole && copy_data(content, op, fd, at, next, failure) < 0)
+      return -1;
+    at = next;
+  }
+  return 0;
+}
+
+static int copy_pieces(struct apply_content *content, const struct apply_op *op, int fd,
+                       struct batch_failure *failure) {
+  struct batch_in pieces = op->pieces;
+  uint64_t at = op->offset;
+  for (uint32_t i = 0; i < op->piece_count; i++) {
+    uint64_t offset = in_size(&pieces), size = in_size(&pieces);
+    struct apply_op piece = *op;
+    piece.offset = at - offset; /* may wrap, and wraps back when places are made of it */
+    if (copy_range(content, &piece, fd, at, size, failure) < 0)
+      return -1;
+    at += size;
+  }
+  return 0;
+}
+
 int write_content(struct apply_content *content, const struct apply_op *op, int fd,
                   struct batch_failure *failure) {
   if (op->size == 0)
@@ -91,17 +122,10 @@ int write_content(struct apply_content *content, const struct apply_op *op, int 
   }
   if (open_source(content, op, failure) < 0)
     return -1;
-  uint64_t end = op->offset + op->size;
-  if ((uint64_t)content->st.st_size < end)
-    return batch_failed_as(failure, BATCH_CHANGED, ESTALE, op->source);
-  for (uint64_t at = op->offset; at < end;) {
-    bool hole;
-    uint64_t next = source_extent(content->fd, &content->st, at, end, &hole);
-    if (!hole && copy_data(content, op, fd, at, next, failure) < 0)
-      return -1;
-    if (hole && next == end && ftruncate(fd, (off_t)op->size) < 0)
-      return batch_failed(failure, BATCH_WRITE, op->path);
-    at = next;
-  }
-  return 0;
+  int copied = op->piece_count ? copy_pieces(content, op, fd, failure)
+                               : copy_range(content, op, fd, op->offset, op->size, failure);
+  if (copied < 0)
+    return -1;
+  /* A hole at the end is not written. */
+  return ftruncate(fd, (off_t)op->size) < 0 ? batch_failed(failure, BATCH_WRITE, op->path) : 0;
 }

@@ -33,6 +33,15 @@ static void read_content(struct batch_in *in, struct apply_op *op) {
   }
   op->offset = in_size(in);
   op->source = in_string(in, NULL);
+  op->piece_count = in_u32(in);
+  op->pieces = *in;
+  uint64_t end = 0;
+  for (uint32_t i = 0; i < op->piece_count && !in->bad; i++) {
+    uint64_t offset = in_size(in), length = in_size(in);
+    if (offset < end || offset > op->size || length > op->size - offset)
+      in->bad = true;
+    end = offset + length;
+  }
 }
 
 bool read_apply_op(struct batch_in *in, struct apply_op *op) {

@@ -8,8 +8,9 @@
  *              u32 kind, string path; but for links and whiteouts: u32 mode, uid, gid, mtime ns,
  *              f64 mtime s, u32 xattrs, (string name, u32 length, value) each
  *              file: f64 size, then u32 0xffffffff and the bytes, or u32 root, f64 offset, string
- * path symlink, link: string target; device: u32 major, u32 minor reply    u32 skipped devices (a
- * user namespace may not make them), u32 0, then a string each */
+ *                path, u32 pieces of a sparse file (0: not sparse), (f64 offset, f64 length) each
+ *              symlink, link: string target; device: u32 major, u32 minor
+ *   reply    u32 skipped devices (a user namespace may not make them), u32 0, then a string each */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>

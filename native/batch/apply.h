@@ -30,6 +30,8 @@ struct apply_op {
   const uint8_t *bytes;
   uint32_t root;
   const char *source;
+  uint32_t piece_count;   /* of a sparse file: what of it the source holds, one after the other */
+  struct batch_in pieces; /* checked: offset, length each; 0 pieces: all of it */
 };
 
 /* Reads one operation; false if it makes no sense. */

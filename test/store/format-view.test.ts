@@ -17,7 +17,14 @@ import {
   visibleLayers,
 } from '../../store/index.js';
 import { layerDrafts } from './format-arbitraries.js';
-import { type KernelFile, type KernelTree, kernelTreeDir, mountObstacle, overlayTree } from './kernel-tree.js';
+import {
+  type KernelFile,
+  type KernelTree,
+  kernelTreeDir,
+  mountObstacle,
+  overlayTree,
+  withoutNotes,
+} from './kernel-tree.js';
 
 const obstacle = mountObstacle();
 
@@ -80,18 +87,16 @@ function viewTree(view: RootView): Map<string, Shown> {
   return tree;
 }
 
-/** The overlay's tree without what only a mount has. */
+/** Names of files are not counted by a view. */
 function comparable(tree: KernelTree): Map<string, Shown | 'broken'> {
   const shown = new Map<string, Shown | 'broken'>();
-  for (const [path, file] of tree) {
-    if (path === '') continue;
+  for (const [path, file] of withoutNotes(tree)) {
     if (file === 'broken') {
       shown.set(path, file);
-      continue;
+    } else {
+      const { nlink: _, ...rest } = file;
+      shown.set(path, rest);
     }
-    const { nlink: _, ...rest } = file;
-    const xattrs = Object.entries(file.xattrs).filter(([name]) => !/^(user|trusted)\.overlay\./.test(name));
-    shown.set(path, { ...rest, xattrs: Object.fromEntries(xattrs) });
   }
   return shown;
 }
@@ -128,7 +133,11 @@ describe('a view of a stack of layers', () => {
           fc.property(fc.array(layerDrafts, { minLength: 1, maxLength: 4 }), (stack) => {
             const layers = stack.map(storeLayer);
             const kernel = overlayTree(
-              visibleLayers(layers).map(({ indexPath, tarPath }) => ({ index: indexPath!, tar: tarPath })),
+              visibleLayers(layers).map(({ indexPath, tarPath }) => ({
+                kind: 'index' as const,
+                index: indexPath!,
+                tar: tarPath,
+              })),
               { userxattr },
             );
             const view = openView(layers);
@@ -157,7 +166,9 @@ describe('a view of a stack of layers', () => {
 
   test.skipIf(obstacle)('hides whiteouts of files that no lower layer has, as the kernel does with the index', () => {
     const layers = [storeLayer([folder('a'), text('a/.wh.gone', ''), text('a/here', 'x'), text('.wh.top', '')])];
-    const kernel = overlayTree([{ index: layers[0]!.indexPath, tar: layers[0]!.tarPath }], { userxattr: false });
+    const kernel = overlayTree([{ kind: 'index', index: layers[0]!.indexPath, tar: layers[0]!.tarPath }], {
+      userxattr: false,
+    });
     expect([...comparable(kernel).keys()].sort()).toEqual(['a', 'a/here']);
     expect([...viewTree(openView(layers)).keys()]).toEqual(['a', 'a/here']);
   });

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { LayerMount } from '#native';
 import { encodeIndex, type TarEntry } from '../../store/index.js';
 
 export interface KernelFile {
@@ -63,11 +64,8 @@ export function indexTree(index: Buffer, tar: string): KernelTree {
 }
 
 /** Base first. */
-export function overlayTree(
-  layers: readonly { readonly index: string; readonly tar: string }[],
-  options: { readonly userxattr: boolean },
-): KernelTree {
-  const pairs = layers.flatMap(({ index, tar }) => [index, tar]);
+export function overlayTree(layers: readonly LayerMount[], options: { readonly userxattr: boolean }): KernelTree {
+  const pairs = layers.flatMap((layer) => (layer.kind === 'tree' ? ['-', layer.dir] : [layer.index, layer.tar]));
   return parse(run(['overlay', freshDir(), ...(options.userxattr ? ['-u'] : []), ...pairs]));
 }
 
@@ -82,6 +80,21 @@ export function mountObstacle(): string | null {
   } catch (error) {
     return `the kernel mounts no file-backed EROFS (${(error as Error).message.split('\n').at(-1)})`;
   }
+}
+
+/** Without the root, and without what an overlay or an index notes for itself. */
+export function withoutNotes(tree: KernelTree): KernelTree {
+  const plain: KernelTree = new Map();
+  for (const [path, file] of tree) {
+    if (path === '') continue;
+    if (file === 'broken') {
+      plain.set(path, file);
+      continue;
+    }
+    const xattrs = Object.entries(file.xattrs).filter(([name]) => !/^(user|trusted)\.overlay\./.test(name));
+    plain.set(path, { ...file, xattrs: Object.fromEntries(xattrs) });
+  }
+  return plain;
 }
 
 function run(args: readonly string[]): string {

@@ -2,7 +2,8 @@
  *
  *   mounted-tree dir PATH                            a directory
  *   mounted-tree index SCRATCH INDEX TAR             one index over its tar
- *   mounted-tree overlay SCRATCH [-u] INDEX TAR...   an overlay of layers, base first; -u: with userxattr
+ *   mounted-tree overlay SCRATCH [-u] INDEX TAR...   an overlay of layers, base first; -u: with userxattr;
+ *                                                    '-' and a directory instead: a layer as a tree
  *
  * SCRATCH is an empty directory. Mounts happen in a mount namespace of this process, so nothing is left behind.
  * A line: path mode uid gid size mtime nsec nlink device:inode major minor target xattrs content; texts and bytes in hex.
@@ -139,10 +140,12 @@ static void mount_overlay(int count, char **pairs, const char *where, int userxa
   int fs = (int)syscall(SYS_fsopen, "overlay", 0);
   if (fs < 0) fail("fsopen overlay");
   for (int i = count - 1; i >= -1; i--) {
-    char lower[64];
-    snprintf(lower, sizeof lower, "l%d", i); /* l-1 stays empty: an overlay needs two lower directories */
-    if (mkdir(lower, 0755) < 0) fail("mkdir");
-    if (i >= 0) mount_index(pairs[2 * i], pairs[2 * i + 1], lower);
+    char made[64];
+    const char *lower = made;
+    snprintf(made, sizeof made, "l%d", i); /* l-1 stays empty: an overlay needs two lower directories */
+    if (mkdir(made, 0755) < 0) fail("mkdir");
+    if (i >= 0 && !strcmp(pairs[2 * i], "-")) lower = pairs[2 * i + 1];
+    else if (i >= 0) mount_index(pairs[2 * i], pairs[2 * i + 1], made);
     if (configure(fs, FSCONFIG_SET_STRING, "lowerdir+", lower) < 0) check_context(fs, "lowerdir+");
   }
   if (userxattr && configure(fs, FSCONFIG_SET_FLAG, "userxattr", NULL) < 0) check_context(fs, "userxattr");
