@@ -24,14 +24,17 @@ export function readDynamic(read: ReadRange): ElfDynamic | null {
   if (facts.dynamicAt === null) return nothing;
   const tags = readTags(read(limited(facts.dynamicAt)), facts.endian === 'little', facts.bits);
   const strings = readStrings(head, tags, read);
-  const text = (at: number): string => strings.toString('latin1', at, strings.indexOf(0, at));
   const texts = (tag: number): string[] =>
-    tags.flatMap((t) => (t.tag === tag && t.value < strings.length ? [text(t.value)] : []));
+    tags.flatMap((t) => (t.tag === tag && t.value < strings.length ? [textAt(strings, t.value)] : []));
   const paths = (tag: number): string[] =>
     texts(tag)
       .flatMap((list) => list.split(':'))
       .filter((dir) => dir !== '');
   return { needed: texts(dtNeeded).filter((name) => name !== ''), rpath: paths(dtRpath), runpath: paths(dtRunpath) };
+}
+
+function textAt(strings: Buffer, at: number): string {
+  return strings.toString('latin1', at, strings.indexOf(0, at));
 }
 
 const [dtNeeded, dtStrtab, dtStrsz, dtRpath, dtRunpath] = [1, 5, 10, 15, 29];

@@ -36,7 +36,7 @@ export interface HostBaseOptions {
  *
  * @param spec 'host://' and names, separated by commas: programs, absolute paths, installed Debian packages, or `pkg:NAME`
  *   for a package with all that it depends on
- * @throws BuildError HOST_SPEC_EMPTY, HOST_PROGRAM_NOT_FOUND, HOST_LIBRARY_NOT_FOUND
+ * @throws BuildError HOST_SPEC_EMPTY, HOST_PROGRAM_NOT_FOUND, HOST_PROGRAM_PRIVATE, HOST_LIBRARY_NOT_FOUND
  */
 export async function importHostBase(
   store: Store,

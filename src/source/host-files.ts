@@ -6,7 +6,7 @@ import type { DraftEntry } from '#store';
 /** Everything added so far. */
 export interface HostFiles {
   /**
-   * Adds the file or directory (without its children) that `path` (absolute) leads to.
+   * Adds the file or directory (without its children) that `path` (absolute) leads to. Private files stay out.
    *
    * @returns realpaths of the regular files that were added now
    */
@@ -35,6 +35,7 @@ export interface MadeEntry {
 /** @param skip what stays behind when whole directories are added */
 export function hostFiles(skip: (path: string) => boolean): HostFiles {
   const entries = new Map<string, Entry>();
+  const asked = new Set<string>();
 
   const addPath = (path: string, links: number): { added: string[]; end: string } => {
     if (links > linkLimit) return { added: [], end: '' };
@@ -42,7 +43,7 @@ export function hostFiles(skip: (path: string) => boolean): HostFiles {
     const names = path.split('/').filter((name) => name !== '' && name !== '.');
     for (const [i, name] of names.entries()) {
       const next = name === '..' ? at.slice(0, Math.max(0, at.lastIndexOf('/'))) : `${at}/${name}`;
-      const stat = next === '' ? undefined : lstatSync(next);
+      const stat = next === '' ? undefined : (entries.get(next)?.stat ?? lstatSync(next));
       const rest = names.slice(i + 1).join('/');
       if (stat?.isSymbolicLink()) {
         const target = readlinkSync(next);
@@ -50,6 +51,7 @@ export function hostFiles(skip: (path: string) => boolean): HostFiles {
         return addPath(target.startsWith('/') ? `${target}/${rest}` : `${at}/${target}/${rest}`, links + 1);
       }
       if (stat && !entries.has(next)) {
+        if (isPrivate(stat)) return { added: [], end: '' };
         entries.set(next, { stat });
         if (stat.isFile()) return { added: [next], end: next };
       }
@@ -75,7 +77,11 @@ export function hostFiles(skip: (path: string) => boolean): HostFiles {
   };
 
   return {
-    add: (path) => addPath(path, 0).added,
+    add: (path) => {
+      if (asked.has(path)) return []; // most libraries are needed by many
+      asked.add(path);
+      return addPath(path, 0).added;
+    },
     addTree,
     make: (made) => {
       if (!entries.has(made.path)) entries.set(made.path, { made });
@@ -95,6 +101,11 @@ interface Entry {
 }
 
 const linkLimit = 40;
+
+/** Not for everyone to read: a Buildfile, which may be a stranger's, must not carry it off into an image. */
+export function isPrivate(stat: Stats): boolean {
+  return stat.isFile() && (stat.mode & 0o004) === 0;
+}
 
 /** Sockets and devices, broken links and links to other directories are nothing that a program brings with it. */
 function isCarried(path: string): boolean {

@@ -15,11 +15,11 @@ import { BuildError, type Span } from '../base/index.js';
 import { closestName, readShebang } from '../platform/index.js';
 import { companionsOf, packageCompanions } from './companions.js';
 import { packageClosure, packageFiles, packageNames } from './debian-packages.js';
-import type { HostFiles } from './host-files.js';
+import { type HostFiles, isPrivate } from './host-files.js';
 import type { LibraryFinder } from './shared-libraries.js';
 
 export interface HostRequest {
-  /** Programs, absolute paths, Debian packages (`pkg:NAME` with their dependencies). */
+  /** Programs by name or absolute path, Debian packages (`pkg:NAME` with their dependencies). */
   readonly names: readonly string[];
   /** Where programs are looked for. */
   readonly searchPath: readonly string[];
@@ -29,7 +29,7 @@ export interface HostRequest {
 /**
  * Adds every name's files to `files`, with the loader, libraries, script interpreters and companions of each.
  *
- * @throws BuildError HOST_PROGRAM_NOT_FOUND, HOST_LIBRARY_NOT_FOUND
+ * @throws BuildError HOST_PROGRAM_NOT_FOUND, HOST_PROGRAM_PRIVATE, HOST_LIBRARY_NOT_FOUND
  */
 export function collectPrograms(request: HostRequest, files: HostFiles, finder: LibraryFinder): void {
   const collection: Collection = { request, files, finder, programs: new Set() };
@@ -52,11 +52,10 @@ function addName(collection: Collection, name: string): void {
   else addPackage(collection, name);
 }
 
+/** Programs only: what else a step needs is for COPY to bring, from a context that the user chose. */
 function addPath(collection: Collection, path: string): void {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) throw notFound(collection, path);
-  if (stat.isFile()) addProgram(collection, path);
-  else settle(collection, collection.files.addTree(path), 'others');
+  if (!isProgram(path)) throw notFound(collection, path);
+  addProgram(collection, path);
 }
 
 function addClosure(collection: Collection, name: string): void {
@@ -81,6 +80,7 @@ function addProgram(collection: Collection, path: string): void {
   const { files, programs } = collection;
   if (programs.has(path)) return;
   programs.add(path);
+  if (isPrivate(statSync(path))) throw privateProgram(collection, path);
   settle(collection, files.add(path), 'program');
   const real = realpathSync(path);
   for (const directory of companionsOf(real)) settle(collection, files.addTree(directory), 'others');
@@ -119,10 +119,10 @@ function notFound({ request }: Collection, name: string): BuildError {
   const known = name.startsWith('/') ? [] : [...request.searchPath.flatMap(listedNames), ...packageNames()];
   const close = closestName(name, known);
   return new BuildError('HOST_PROGRAM_NOT_FOUND', {
-    message: `this machine has no ${name.startsWith('/') ? 'file' : 'program or installed package'} ${name}`,
+    message: `this machine has no ${name.startsWith('/') ? 'program' : 'program or installed package'} ${name}`,
     hint: close
       ? `did you mean ${close}?`
-      : 'install it here, or use another base; host:// takes programs, Debian packages and absolute paths',
+      : 'install it here, or use another base; host:// takes programs by name or path, and Debian packages',
     at: request.at,
   });
 }
@@ -131,6 +131,14 @@ function libraryNotFound({ request }: Collection, path: string, missing: readonl
   return new BuildError('HOST_LIBRARY_NOT_FOUND', {
     message: `${path} needs ${missing.join(', ')}, which this machine does not have`,
     hint: 'this program does not run here either: install its library',
+    at: request.at,
+  });
+}
+
+function privateProgram({ request }: Collection, path: string): BuildError {
+  return new BuildError('HOST_PROGRAM_PRIVATE', {
+    message: `${path} is not readable by everyone on this machine, so host:// does not put it into an image`,
+    hint: `chmod o+r ${path}, or bring it with COPY`,
     at: request.at,
   });
 }

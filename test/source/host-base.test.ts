@@ -1,6 +1,6 @@
 import assert from 'node:assert';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
@@ -105,14 +105,6 @@ describe('a base of host programs', () => {
     );
   });
 
-  test('a whole directory by its absolute path comes with the libraries of its programs', async () => {
-    const tree = join(dir, 'tree');
-    mkdirSync(join(tree, 'sub'), { recursive: true });
-    writeFileSync(join(tree, 'sub/data'), 'x');
-    const entries = paths(await importHere(`host://${tree}`));
-    assert(entries.has(`${tree.slice(1)}/sub/data`));
-  });
-
   test.skipIf(!existsSync('/var/lib/dpkg/status'))(
     'a package by its name brings its programs, not its documentation',
     async () => {
@@ -160,9 +152,19 @@ describe('what this machine does not have', () => {
   test('a file or package is named', async () => {
     await assert.rejects(importHere('host:///no/such/file'), {
       code: 'HOST_PROGRAM_NOT_FOUND',
-      message: /no file \/no\/such\/file/,
+      message: /no program \/no\/such\/file/,
     });
     await assert.rejects(importHere('host://pkg:no-such-package-here'), { code: 'HOST_PROGRAM_NOT_FOUND' });
+  });
+
+  test('files that are no programs, and private ones, stay on this machine', async () => {
+    const secret = join(dir, 'secret');
+    writeFileSync(secret, '#!/bin/sh\n', { mode: 0o600 });
+    for (const path of [secret, dir, '/etc/passwd', '/etc']) {
+      await assert.rejects(importHere(`host://${path}`), { code: 'HOST_PROGRAM_NOT_FOUND' });
+    }
+    chmodSync(secret, 0o700);
+    await assert.rejects(importHere(`host://${secret}`), { code: 'HOST_PROGRAM_PRIVATE' });
   });
 
   test('no name at all is refused', async () => {
