@@ -117,7 +117,7 @@ function indexOf(fields: Fields, what: string): ImageIndex {
 }
 
 /** @throws StoreError IMAGE_DOCUMENT_INVALID, DIGEST_INVALID (before the digest can become a path) */
-export function descriptor(value: unknown, what: string): Descriptor {
+function descriptor(value: unknown, what: string): Descriptor {
   const fields = object(value, what);
   const digest = parseDigest(text(fields.digest, `digest of the ${what}`));
   const size = fields.size;

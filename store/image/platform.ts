@@ -2,7 +2,7 @@
 import type { Descriptor, Platform } from '../words.js';
 
 /** Lower-case, with the field's usual spellings: x86_64 is amd64, aarch64 and arm64/v8 are arm64, armhf is arm/v7. */
-export function normalPlatform(platform: Platform): Platform {
+function normalPlatform(platform: Platform): Platform {
   const os = (platform.os === 'macos' ? 'darwin' : platform.os).toLowerCase();
   const [architecture, variant] = normalArchitecture(
     platform.architecture.toLowerCase(),

@@ -88,7 +88,7 @@ async function readChecked(descriptor: Descriptor, what: string, read: ReadDocum
 }
 
 /** @throws StoreError BLOB_DIGEST_MISMATCH, BLOB_SIZE_MISMATCH */
-export function requireBytes(bytes: Uint8Array, descriptor: Descriptor, what: string): void {
+function requireBytes(bytes: Uint8Array, descriptor: Descriptor, what: string): void {
   if (bytes.length !== descriptor.size) {
     throw new StoreError('BLOB_SIZE_MISMATCH', {
       message: `${what} (${descriptor.digest}) has ${bytes.length} bytes, ${descriptor.size} were announced`,
@@ -156,7 +156,7 @@ function rankOf(offered: Platform | null, wanted: Platform): number {
 }
 
 /** The first of those with the highest rank above 0. */
-export function bestOf<T>(items: readonly T[], rank: (item: T) => number): T | null {
+function bestOf<T>(items: readonly T[], rank: (item: T) => number): T | null {
   let best: T | null = null;
   let bestRank = 0;
   for (const item of items) {
@@ -166,7 +166,7 @@ export function bestOf<T>(items: readonly T[], rank: (item: T) => number): T | n
   return best;
 }
 
-export function notInIndex(name: string, wanted: Platform, offered: readonly Platform[]): StoreError {
+function notInIndex(name: string, wanted: Platform, offered: readonly Platform[]): StoreError {
   const first = offered[0];
   return new StoreError('PLATFORM_NOT_IN_INDEX', {
     message: `${name} is ${listing(offered)}, not ${platformText(wanted)}`,

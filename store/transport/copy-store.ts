@@ -9,6 +9,7 @@ import { type ReceiveOptions, receiveLayers } from './receive.js';
 /**
  * Layers that `to` has are not read.
  *
+ * @param from with a lease open where garbage may be collected meanwhile
  * @param lease of `to`
  * @throws StoreError IMAGE_MISSING, LAYER_MISSING, LAYER_DAMAGED
  */

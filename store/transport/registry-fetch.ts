@@ -135,11 +135,3 @@ export async function hasBlob(registry: Registry, blob: Descriptor): Promise<boo
   const length = response.headers['content-length'];
   return response.status === 200 && (length === undefined || Number(length) === blob.size);
 }
-
-export async function hasManifest(registry: Registry, digest: Digest): Promise<boolean> {
-  const headers = { accept: manifestTypes.join(', ') };
-  const url = registry.url(`manifests/${digest}`);
-  const response = await registry.send({ method: 'HEAD', url, headers }, [200, 404]);
-  await drain(response);
-  return response.status === 200;
-}

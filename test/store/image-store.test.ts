@@ -322,3 +322,19 @@ test('an image is found by its name and by the start of its digest or of its con
   expect(findImage(place.store, image.configDigest.slice(0, 20)).digest).toBe(image.digest);
   expect(() => findImage(place.store, 'ffff00')).toThrow(expect.objectContaining({ code: 'IMAGE_NOT_FOUND' }));
 });
+
+test('an id that is the start of two images is refused', async () => {
+  const place = await tempStore();
+  const image = await sampleImage(place);
+  const twin = parseDigest(`${image.digest.slice(0, 20)}${'0'.repeat(51)}`);
+  place.store.database.putImage({ digest: twin, configDigest: image.configDigest, layers: [] });
+  expect(() => findImage(place.store, image.digest.slice(7, 15))).toThrow(
+    expect.objectContaining({ code: 'IMAGE_AMBIGUOUS_ID' }),
+  );
+});
+
+test('an image whose config is gone is said to be incomplete', async () => {
+  const place = await tempStore();
+  const { digest } = await putDocument(place, { schemaVersion: 2, config, layers: [] });
+  await expect(readImage(place.store, digest)).rejects.toMatchObject({ code: 'IMAGE_INCOMPLETE' });
+});

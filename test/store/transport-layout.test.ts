@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import {
@@ -142,6 +142,14 @@ const spoiled: [what: string, code: string, spoil: (dir: string, blobs: string, 
     },
   ],
   [
+    'has a loop of links for an index',
+    'LAYOUT_UNREADABLE',
+    (dir) => {
+      rmSync(join(dir, 'index.json'));
+      symlinkSync('index.json', join(dir, 'index.json'));
+    },
+  ],
+  [
     'has a huge index',
     'IMAGE_DOCUMENT_INVALID',
     (dir) => writeFileSync(join(dir, 'index.json'), Buffer.alloc(5 << 20, ' ')),
@@ -245,4 +253,14 @@ test.skipIf(!hasBases)('layouts of several platforms that skopeo merged are told
     code: 'PLATFORM_NOT_IN_INDEX',
     message: expect.stringContaining('is linux/amd64, linux/arm64/v8, linux/arm/v7, not linux/s390x'),
   });
+});
+
+test('a compression level beyond the scale is refused', async () => {
+  const place = await tempStore();
+  const dir = join(await tempDir(), 'out');
+  const exporting = exportLayout(place.store, place.lease, await sampleImage(place), dir, {
+    compression: 'gzip',
+    level: 22,
+  });
+  await expect(exporting).rejects.toMatchObject({ code: 'COMPRESSION_LEVEL' });
 });
