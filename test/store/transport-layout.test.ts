@@ -13,7 +13,7 @@ import {
 } from '#store';
 import { diffIdsOf, digestOf, sampleImage, tempDir, tempStore } from './image-samples.js';
 
-const bases = process.env.TSBUILD_TEST_BASES ?? '../shared/bases';
+const bases = process.env.TSBUILD_TEST_BASES ?? join(import.meta.dirname, '../../../shared/bases');
 const busybox = join(bases, 'busybox');
 const hasBases = existsSync(join(busybox, 'amd64', 'index.json'));
 
