@@ -48,8 +48,20 @@ export function readEntries(fd: number, dir: RawPath): { name: RawPath; isDirect
   }
 }
 
-/** What the batch walk would report of the entry `name`, without extended attributes; null if there is none. */
+/**
+ * What the batch walk would report of the entry `name`, without extended attributes; null if there is none.
+ * @throws BuildError CONTEXT_UNREADABLE
+ */
 export function statEntry(fd: number, name: RawPath, path: RawPath): FileStat | null {
+  try {
+    return readStat(fd, name, path);
+  } catch (error) {
+    if (isAbsence(error)) return null; // gone between the look and the reading of a link
+    throw unreadable(path, error);
+  }
+}
+
+function readStat(fd: number, name: RawPath, path: RawPath): FileStat | null {
   const bytes = entryPath(fd, name);
   const stat = lstatSync(bytes, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) return null;

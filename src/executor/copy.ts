@@ -218,6 +218,7 @@ async function copyMatch(step: Step, to: Destination, match: Match): Promise<voi
 }
 
 async function copyWithParents(step: Step, to: Destination, match: Match, pattern: string): Promise<void> {
+  if (match.entry.type !== 'dir') throw nothingMatched(step.io.source, pattern, match.at);
   const selection = await selectWithParents(step.io.source, match.entry.path, pattern, step.exclude, match.at);
   if (selection.entries.length === 0 && step.exclude === null) {
     throw nothingMatched(step.io.source, pattern, match.at);

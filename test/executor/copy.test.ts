@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { copied, makeTree, planFromContext, planFromView, removeTemps, removeTree, show } from './copy-support.js';
 import { memoryView } from './memory-view.js';
@@ -282,6 +286,39 @@ describe('COPY from a context', () => {
       's/lib/util.h 644 0:0 (1)',
       's/main.c 644 0:0 (9)',
     ]);
+  });
+});
+
+describe('COPY of files of other kinds', () => {
+  let odd: string;
+
+  beforeAll(async () => {
+    odd = makeTree({ 'd/file': 'f', 'w/.wh.gone': '' });
+    execFileSync('mkfifo', ['-m', '600', join(odd, 'd/pipe')]);
+    writeFileSync(Buffer.concat([Buffer.from(`${odd}/d/`), Buffer.from([0xff]), Buffer.from('\n')]), 'odd');
+    const server = createServer().listen(join(odd, 'd/sock')).unref();
+    await new Promise((resolve) => server.once('listening', resolve));
+  });
+  afterAll(() => removeTree(odd));
+
+  test('pipes stay pipes, sockets are left out, names need not be text', async () => {
+    const drafts = await (await planFromContext(odd, 'COPY d /d')).drafts();
+    expect(drafts.map((draft) => [draft.path, draft.type])).toEqual([
+      ['d', 'dir'],
+      ['d/file', 'file'],
+      ['d/pipe', 'fifo'],
+      ['d/\u00ff\n', 'file'],
+    ]);
+    expect(await (await planFromContext(odd, 'COPY d /d')).contentKey()).toHaveLength(64);
+  });
+
+  test.each([
+    ['COPY d/sock /s', 'COPY_UNSUPPORTED_FILE'],
+    ['COPY w /w', 'COPY_RESERVED_NAME'],
+    ['COPY d/file /.wh.etc', 'COPY_RESERVED_NAME'],
+    ['COPY --parents d/file/./* /x/', 'COPY_NOT_FOUND'],
+  ])('%s is refused: %s', async (line, code) => {
+    await expect(planFromContext(odd, line)).rejects.toMatchObject({ code });
   });
 });
 
