@@ -1,6 +1,6 @@
 export { type Emulator, findEmulator } from './binfmt.js';
 export { closestName } from './closest-name.js';
-export { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
+export { type ElfFacts, elfHeadBytes, readElf } from './elf.js';
 export { type ElfDynamic, type ReadRange, readDynamic } from './elf-dynamic.js';
 export { canExecuteHere, type Executability } from './execute-here.js';
 export { type FilesPlatform, filesPlatform, requireHonestPlatform } from './honest-platform.js';
@@ -11,7 +11,7 @@ export {
   layerRecord,
   recordLayer,
 } from './layer-record.js';
-export { elfArchitecture, elfPlatform, machineName } from './machine.js';
+export { elfPlatform, machineName } from './machine.js';
 export {
   formatPlatform,
   hostPlatform,

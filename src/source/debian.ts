@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { importLayer, type Layer, type Lease, putImage, type Store, type StoredImage } from '#store';
+import { importLayer, type Layer, type Lease, type Platform, putImage, type Store, type StoredImage } from '#store';
 import { BuildError, type Span } from '../base/index.js';
-import { hostPlatform, recordLayer } from '../platform/index.js';
+import { formatPlatform, hostPlatform, normalPlatform, recordLayer } from '../platform/index.js';
 import { aptMirrors } from './apt-sources.js';
 import { baseConfig } from './base-config.js';
 import type { OnSourceProgress } from './progress.js';
@@ -19,6 +19,8 @@ export interface DebianOptions {
   readonly mirror?: string | undefined;
   /** Further packages. */
   readonly include?: readonly string[] | undefined;
+  /** This machine's unless given. Another one needs an emulator here, or variant 'extract', which runs nothing. */
+  readonly platform?: Platform | undefined;
   readonly onProgress?: OnSourceProgress | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly at?: Span | undefined;
@@ -33,7 +35,7 @@ export async function importDebian(store: Store, lease: Lease, options: DebianOp
   recordLayer(layer);
   const config = baseConfig({
     layer,
-    platform: hostPlatform(),
+    platform: options.platform ?? hostPlatform(),
     createdBy: `mmdebstrap ${options.suite} (${[options.variant ?? 'minbase', ...(options.include ?? [])].join(', ')})`,
     createdSec: newestFileSec(layer),
     config: { Cmd: ['bash'] },
@@ -78,11 +80,12 @@ function mmdebstrapArguments(options: DebianOptions): string[] {
   for (const name of include) requireWord('package', name, /^[a-z0-9][a-z0-9+.:=~-]*$/, options);
   if (mirror !== undefined) requireWord('mirror', mirror, /^(https?|file|copy):\S+$/, options);
   const mirrors = mirror === undefined ? aptMirrors(suite) : [mirror];
-  const hooks = existsSync(mergedUsrHooks) ? [`--hook-dir=${mergedUsrHooks}`] : [];
+  const hooks = existsSync(mergedUsrHooks) && variant !== 'extract' ? [`--hook-dir=${mergedUsrHooks}`] : [];
   return [
     `--mode=${process.getuid?.() === 0 ? 'root' : 'unshare'}`,
     `--variant=${variant}`,
     '--format=tar',
+    ...(options.platform ? [`--architectures=${debianArchitecture(options.platform, options.at)}`] : []),
     ...hooks,
     ...(include.length > 0 ? [`--include=${include.join(',')}`] : []),
     suite,
@@ -90,6 +93,28 @@ function mmdebstrapArguments(options: DebianOptions): string[] {
     ...mirrors,
   ];
 }
+
+function debianArchitecture(platform: Platform, at: Span | undefined): string {
+  const { os, architecture, variant } = normalPlatform(platform);
+  const arm = variant === 'v7' || variant === 'v8' ? 'armhf' : 'armel';
+  const name = architecture === 'arm' ? arm : debianArchitectures[architecture];
+  if (os === 'linux' && name !== undefined) return name;
+  throw new BuildError('DEBIAN_OPTION_INVALID', {
+    message: `Debian has no port for ${formatPlatform(platform)}`,
+    hint: 'build for linux/amd64, linux/arm64 or another of its ports',
+    at,
+  });
+}
+
+const debianArchitectures: Partial<Record<string, string>> = {
+  amd64: 'amd64',
+  arm64: 'arm64',
+  '386': 'i386',
+  ppc64le: 'ppc64el',
+  mips64le: 'mips64el',
+  riscv64: 'riscv64',
+  s390x: 's390x',
+};
 
 /** Debian's own images have the merged /usr from the start; without this it is made afterwards, by Perl. */
 const mergedUsrHooks = '/usr/share/mmdebstrap/hooks/maybe-merged-usr';
