@@ -1,9 +1,9 @@
 import { BuildError } from '../base/index.js';
-import { fail, type InstructionText, jsonOrWords, type Parsed } from './instruction-text.js';
+import { fail, type InstructionText, jsonOrWords } from './instruction-text.js';
 import type { CopyInstruction, Word } from './types.js';
 
 /** @throws BuildError ARGUMENTS_INVALID */
-export function parseCopy(text: InstructionText, keyword: 'COPY' | 'ADD'): Parsed<CopyInstruction> {
+export function parseCopy(text: InstructionText, keyword: 'COPY' | 'ADD'): CopyInstruction {
   const { flags } = text;
   const words = jsonOrWords(text);
   const inline = text.line.heredocs.filter(({ opener }) => opener.start >= text.rest).map(({ heredoc }) => heredoc);
@@ -13,6 +13,8 @@ export function parseCopy(text: InstructionText, keyword: 'COPY' | 'ADD'): Parse
   }
   requireDestLast(text, dest);
   return {
+    at: text.at,
+    source: text.source,
     keyword,
     sources: words.slice(0, -1),
     inline,

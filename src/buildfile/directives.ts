@@ -33,19 +33,24 @@ function readDirectives(file: SourceFile, start: number, end: number): Directive
   if (!header.includes('=')) return [];
   const lineStarts = [0, ...Array.from(header.matchAll(/\r\n|\r|\n/g), (match) => match.index + match[0].length)];
   const directives: Directive[] = [];
-  for (const directive of parseAst(header, { file, start, end }).getDirectives()) {
+  // The library takes a blank in or after a value for the end of all directives, and one in a name for the name's end.
+  const masked = header.replace(
+    /^([^=\n]*=[ \t]*)(.*)$/gm,
+    (_, key: string, value: string) => key + value.replace(/[ \t]/g, '_'),
+  );
+  for (const directive of parseAst(masked, { file, start, end }).getDirectives()) {
     const name = directive.getName().toLowerCase();
+    const { end: nameEnd } = directive.getNameRange();
     // The first comment that is no directive ends them, and a name we don't know makes it a comment.
     if (name !== 'syntax' && name !== 'escape' && name !== 'check') break;
-    const { start: from, end: to } = directive.getValueRange();
     const offset = (position: { line: number; character: number }): number =>
       start + (lineStarts[position.line] ?? 0) + position.character;
-    const at = { file, start: offset(from), end: offset(to) };
-    // The library ends a value at its first blank; it goes on to the end of the line.
-    const lineEnd = file.text.indexOf('\n', at.start);
-    const value = file.text.slice(at.start, lineEnd < 0 ? file.text.length : lineEnd).trim();
+    if (!/^[ \t]*=/.test(file.text.slice(offset(nameEnd), offset(nameEnd) + 256))) break;
+    const from = offset(directive.getValueRange().start);
+    const lineEnd = file.text.indexOf('\n', from);
+    const value = file.text.slice(from, lineEnd < 0 ? file.text.length : lineEnd).trimEnd();
     if (value === '') break;
-    directives.push({ name, value, at: { file, start: at.start, end: at.start + value.length } });
+    directives.push({ name, value, at: { file, start: from, end: from + value.length } });
   }
   return directives;
 }

@@ -9,6 +9,7 @@ import { BuildError, closest, type Span } from '../base/index.js';
 import { parseAst } from './ast.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
 import type { Keyword, Switch, Word } from './types.js';
+import { isBlank, skipBlanks } from './words.js';
 
 /** Flags by name; one that may be repeated keeps its order. */
 export interface Flags {
@@ -55,7 +56,8 @@ const known: Partial<Record<Keyword, Readonly<Record<string, FlagKind>>>> = {
  */
 export function parseFlags(line: LogicalLine, start: number, keyword: Keyword): { flags: Flags; rest: number } {
   const { words, rest } = splitFlags(line, start);
-  const found = words.length === 0 ? [] : readFlags(line, start, rest, words);
+  if (words.length === 0) return { flags: noFlags, rest };
+  const found = readFlags(line, start, rest, words);
   const kinds = known[keyword] ?? {};
   const seen = new Set<string>();
   for (const flag of found) {
@@ -79,6 +81,8 @@ export function parseFlags(line: LogicalLine, start: number, keyword: Keyword): 
     rest,
   };
 }
+
+const noFlags: Flags = { value: () => null, values: () => [], switch: () => null };
 
 /** The words that are flags, and where the arguments after them begin. A bare '--' ends them. */
 export function splitFlags(
@@ -142,6 +146,11 @@ function masked(
   let result = '';
   for (const word of words) {
     result = result.padEnd(word.start - start, ' ');
+    const flag = text.slice(word.start, word.end);
+    if (!/['"\\]/.test(flag)) {
+      result += flag.replace(/[^\w=-]/g, '_');
+      continue;
+    }
     for (let at = word.start; at < word.end; ) {
       const next = endOfUnit(text, at);
       const unit = text.slice(at, next);
@@ -155,7 +164,7 @@ function masked(
 function endOfFlag(line: LogicalLine, start: number): number {
   const { text } = line;
   let at = start;
-  while (at < text.length && !isBlank(text[at]!)) {
+  while (at < text.length && !isBlank(text.charCodeAt(at))) {
     const next = endOfUnit(text, at);
     if (next > text.length) {
       throw new BuildError('FLAG_INVALID', {
@@ -223,14 +232,4 @@ function unknownFlag(flag: FoundFlag, keyword: Keyword, kinds: Readonly<Record<s
         : `${keyword} takes no flags; write '${keyword} -- ${flag.name.startsWith('-') ? '' : '--'}${flag.name} …' if it is an argument`,
     at: flag.flagAt,
   });
-}
-
-function skipBlanks(text: string, start: number): number {
-  let at = start;
-  while (at < text.length && isBlank(text[at]!)) at++;
-  return at;
-}
-
-function isBlank(char: string): boolean {
-  return /\s/.test(char);
 }

@@ -1,6 +1,6 @@
 import { BuildError } from '../base/index.js';
 import { parseDuration } from './duration.js';
-import { fail, type InstructionText, type Parsed } from './instruction-text.js';
+import { fail, type InstructionText } from './instruction-text.js';
 import { parseStringArray } from './json-array.js';
 import type { HealthcheckInstruction } from './types.js';
 import { restOfLine } from './words.js';
@@ -9,8 +9,10 @@ import { restOfLine } from './words.js';
 const minimumNs = 1_000_000;
 
 /** @throws BuildError ARGUMENTS_INVALID, FLAG_INVALID */
-export function parseHealthcheck(text: InstructionText): Parsed<HealthcheckInstruction> {
+export function parseHealthcheck(text: InstructionText): HealthcheckInstruction {
   return {
+    at: text.at,
+    source: text.source,
     keyword: 'HEALTHCHECK',
     test: parseTest(text),
     intervalNs: duration(text, 'interval'),

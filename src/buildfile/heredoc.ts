@@ -1,6 +1,8 @@
 // Finds `<<NAME` in an instruction. What counts as one is what BuildKit takes for one: a shell word of digits, '<<',
 // perhaps '-', and a name without '<'; never inside quotes.
 
+import { isBlank, skipBlanks } from './words.js';
+
 export interface HeredocOpener {
   /** Offsets of the opening word in the text. */
   readonly start: number;
@@ -53,7 +55,7 @@ export function endOfQuoted(text: string, start: number): number | null {
 /** Offset after the shell word at `start`; blanks between '<<' and a name belong to it. Null if a quote never closes. */
 function endOfWord(text: string, start: number): number | null {
   let at = start;
-  while (at < text.length && !isBlank(text[at]!)) {
+  while (at < text.length && !isBlank(text.charCodeAt(at))) {
     const char = text[at]!;
     if (char === '\\') at += 2;
     else if (char === "'" || char === '"') {
@@ -77,14 +79,4 @@ function asOpener(word: string): Pick<HeredocOpener, 'name' | 'expand' | 'stripT
   const name = unquote(match[2]!);
   if (name === '') return null;
   return { name, expand: !/['"]/.test(match[2]!.replace(/\\./gs, '')), stripTabs: match[1] === '-' };
-}
-
-function skipBlanks(text: string, start: number): number {
-  let at = start;
-  while (at < text.length && isBlank(text[at]!)) at++;
-  return at;
-}
-
-function isBlank(char: string): boolean {
-  return char === ' ' || char === '\t' || (char < '!' && /\s/.test(char)) || char === '\u00a0' || char === '\u0085';
 }

@@ -1,5 +1,5 @@
 // What the parser of one kind of instruction is given, and how it refuses.
-import { BuildError } from '../base/index.js';
+import { BuildError, type Span } from '../base/index.js';
 import type { Flags } from './flags.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
@@ -14,10 +14,10 @@ export interface InstructionText {
   readonly start: number;
   readonly rest: number;
   readonly escapeChar: EscapeCharacter;
+  /** What every instruction has. Parsers put it into their own literal: merging objects costs more than parsing them. */
+  readonly at: Span;
+  readonly source: string;
 }
-
-/** An instruction without what all have in common. */
-export type Parsed<T> = T extends unknown ? Omit<T, 'at' | 'source'> : never;
 
 /** The arguments of COPY, ADD and VOLUME: a JSON array, or words between blanks. @throws BuildError ARGUMENTS_INVALID */
 export function jsonOrWords(text: InstructionText): Word[] {

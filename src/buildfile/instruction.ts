@@ -4,7 +4,7 @@ import { parseCommandLine } from './command.js';
 import { parseCopy } from './copy.js';
 import { parseFlags } from './flags.js';
 import { parseHealthcheck } from './healthcheck.js';
-import { fail, type InstructionText, jsonOrWords, type Parsed } from './instruction-text.js';
+import { fail, type InstructionText, jsonOrWords } from './instruction-text.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
 import { splitMount } from './mount.js';
@@ -18,7 +18,9 @@ import {
   type PairsInstruction,
   type Word,
 } from './types.js';
-import { blankWords, quotedWords, restOfLine } from './words.js';
+import { blankWords, endOfWord, quotedWords, restOfLine, skipBlanks } from './words.js';
+
+const keywordOf = new Map<string, Keyword>(keywords.map((keyword) => [keyword, keyword]));
 
 /** @throws BuildError UNKNOWN_INSTRUCTION, ARGUMENTS_INVALID, UNKNOWN_FLAG, … */
 export function parseInstruction(
@@ -26,21 +28,17 @@ export function parseInstruction(
   from: number,
   escapeChar: EscapeCharacter,
 ): Instruction | FromInstruction {
-  const match = /\S+/g;
-  match.lastIndex = from;
-  const name = match.exec(line.text)!;
-  const keyword = keywords.find((known) => known === name[0].toUpperCase());
-  if (!keyword) throw unknownInstruction(line, name.index, name[0]);
-  const { flags, rest } = parseFlags(line, name.index + name[0].length, keyword);
-  const text: InstructionText = { line, keyword, flags, start: name.index, rest, escapeChar };
-  const common = {
-    at: { ...spanOf(line, name.index, line.text.length), end: line.end },
-    source: line.text.slice(name.index).trim(),
-  };
-  return { ...common, ...parseArguments(text, keyword) };
+  const start = skipBlanks(line.text, from);
+  const name = line.text.slice(start, endOfWord(line.text, start));
+  const keyword = keywordOf.get(name.toUpperCase());
+  if (!keyword) throw unknownInstruction(line, start, name);
+  const { flags, rest } = parseFlags(line, start + name.length, keyword);
+  const at = { file: line.file, start: spanOf(line, start, start).start, end: line.end };
+  const source = line.text.slice(start).trimEnd();
+  return parseArguments({ line, keyword, flags, start, rest, escapeChar, at, source }, keyword);
 }
 
-function parseArguments(text: InstructionText, keyword: Keyword): Parsed<Instruction | FromInstruction> {
+function parseArguments(text: InstructionText, keyword: Keyword): Instruction | FromInstruction {
   switch (keyword) {
     case 'FROM':
       return parseFrom(text);
@@ -51,6 +49,8 @@ function parseArguments(text: InstructionText, keyword: Keyword): Parsed<Instruc
       return parsePairs(text, keyword);
     case 'RUN':
       return {
+        at: text.at,
+        source: text.source,
         keyword,
         command: parseCommandLine(text),
         mounts: text.flags.values('mount').map((flag) => ({ fields: splitMount(flag), at: flag.at })),
@@ -60,19 +60,24 @@ function parseArguments(text: InstructionText, keyword: Keyword): Parsed<Instruc
       };
     case 'CMD':
     case 'ENTRYPOINT':
-      return { keyword, command: parseCommandLine(text) };
+      return { at: text.at, source: text.source, keyword, command: parseCommandLine(text) };
     case 'COPY':
     case 'ADD':
       return parseCopy(text, keyword);
     case 'EXPOSE':
-      return { keyword, words: atLeastOne(text, blankWords(text.line, text.rest)) };
+      return { at: text.at, source: text.source, keyword, words: atLeastOne(text, blankWords(text.line, text.rest)) };
     case 'VOLUME':
-      return { keyword, words: atLeastOne(text, jsonOrWords(text)) };
+      return { at: text.at, source: text.source, keyword, words: atLeastOne(text, jsonOrWords(text)) };
     case 'USER':
     case 'WORKDIR':
     case 'STOPSIGNAL':
     case 'MAINTAINER':
-      return { keyword, value: restOfLine(text.line, text.rest) ?? fail(text, `${keyword} needs a value`) };
+      return {
+        at: text.at,
+        source: text.source,
+        keyword,
+        value: restOfLine(text.line, text.rest) ?? fail(text, `${keyword} needs a value`),
+      };
     case 'SHELL':
       return parseShell(text);
     case 'HEALTHCHECK':
@@ -82,12 +87,12 @@ function parseArguments(text: InstructionText, keyword: Keyword): Parsed<Instruc
   }
 }
 
-function parseFrom(text: InstructionText): Parsed<FromInstruction> {
+function parseFrom(text: InstructionText): FromInstruction {
   const words = blankWords(text.line, text.rest);
   const [base, as, name] = words;
   if (!base) return fail(text, 'FROM needs an image', "write 'FROM scratch' to start from nothing");
   const platform = text.flags.value('platform');
-  if (words.length === 1) return { keyword: 'FROM', base, platform, name: null };
+  if (words.length === 1) return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: null };
   if (words.length !== 3 || as?.text.toUpperCase() !== 'AS' || !name) {
     throw new BuildError('ARGUMENTS_INVALID', {
       message: 'FROM takes an image and perhaps a name for the stage',
@@ -103,10 +108,10 @@ function parseFrom(text: InstructionText): Parsed<FromInstruction> {
       at: name.at,
     });
   }
-  return { keyword: 'FROM', base, platform, name: stage };
+  return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: stage };
 }
 
-function parseArg(text: InstructionText): Parsed<ArgInstruction> {
+function parseArg(text: InstructionText): ArgInstruction {
   const { line } = text;
   const words = atLeastOne(text, quotedWords(line, text.rest, text.escapeChar));
   const args = words.map((word) => {
@@ -117,10 +122,10 @@ function parseArg(text: InstructionText): Parsed<ArgInstruction> {
     const value = equals < 0 ? null : valueWord(line, word, equals);
     return { name, value, at };
   });
-  return { keyword: 'ARG', args };
+  return { at: text.at, source: text.source, keyword: 'ARG', args };
 }
 
-function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): Parsed<PairsInstruction> {
+function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): PairsInstruction {
   const { line } = text;
   const words = atLeastOne(text, quotedWords(line, text.rest, text.escapeChar));
   const first = words[0]!;
@@ -130,6 +135,8 @@ function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): Parsed<Pai
     const value = restOfLine(line, first.start + name.length);
     if (!value) fail(text, `${keyword} ${name} has no value`, `write ${keyword} ${name}=VALUE`);
     return {
+      at: text.at,
+      source: text.source,
       keyword,
       pairs: [{ name: { text: name, at: spanOf(line, first.start, first.start + name.length) }, value }],
     };
@@ -148,7 +155,7 @@ function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): Parsed<Pai
     const name = { text: word.text.slice(0, equals), at: spanOf(line, word.start, word.start + equals) };
     return { name, value: valueWord(line, word, equals) };
   });
-  return { keyword, pairs };
+  return { at: text.at, source: text.source, keyword, pairs };
 }
 
 function valueWord(line: LogicalLine, word: { text: string; start: number; end: number }, equals: number): Word {
@@ -159,15 +166,15 @@ function valueWord(line: LogicalLine, word: { text: string; start: number; end: 
   };
 }
 
-function parseShell(text: InstructionText): Parsed<Extract<Instruction, { keyword: 'SHELL' }>> {
+function parseShell(text: InstructionText): Extract<Instruction, { keyword: 'SHELL' }> {
   const array = parseStringArray(text.line.text, text.rest);
   if (array.kind !== 'array' || array.items.length === 0) {
     return fail(text, 'SHELL needs a JSON array of strings', 'write it as in SHELL ["/bin/bash", "-c"]');
   }
-  return { keyword: 'SHELL', args: array.items.map((item) => item.text) };
+  return { at: text.at, source: text.source, keyword: 'SHELL', args: array.items.map((item) => item.text) };
 }
 
-function parseOnbuild(text: InstructionText): Parsed<Extract<Instruction, { keyword: 'ONBUILD' }>> {
+function parseOnbuild(text: InstructionText): Extract<Instruction, { keyword: 'ONBUILD' }> {
   const { line } = text;
   if (!restOfLine(line, text.rest)) return fail(text, 'ONBUILD needs an instruction');
   const trigger = parseInstruction(line, text.rest, text.escapeChar);
@@ -179,7 +186,7 @@ function parseOnbuild(text: InstructionText): Parsed<Extract<Instruction, { keyw
     });
   }
   const bodies = line.heredocs.map(({ heredoc }) => `\n${heredoc.raw}${heredoc.name}`);
-  return { keyword: 'ONBUILD', trigger, text: trigger.source + bodies.join('') };
+  return { at: text.at, source: text.source, keyword: 'ONBUILD', trigger, text: trigger.source + bodies.join('') };
 }
 
 function atLeastOne<T>(text: InstructionText, words: T[]): T[] {

@@ -1,3 +1,5 @@
+import { skipBlanks } from './words.js';
+
 /** A JSON array of strings in a line of text, as the exec forms are written. */
 export type StringArray =
   | {
@@ -11,8 +13,8 @@ export type StringArray =
 
 /** Reads `text` from `start` to its end. */
 export function parseStringArray(text: string, start: number): StringArray {
+  if (text[skipBlanks(text, start)] !== '[') return { kind: 'none' };
   const body = text.slice(start);
-  if (!body.trimStart().startsWith('[')) return { kind: 'none' };
   let value: unknown;
   try {
     value = JSON.parse(body);

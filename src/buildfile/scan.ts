@@ -6,6 +6,7 @@ import { findHeredocs, type HeredocOpener } from './heredoc.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
 import type { EscapeCharacter, Heredoc } from './types.js';
+import { skipBlanks } from './words.js';
 
 /**
  * Splits the file from `start` on.
@@ -17,7 +18,7 @@ export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCha
   while (at < file.text.length) {
     const joined = joinLine(file.text, at, escapeChar);
     at = joined.next;
-    if (joined.text.trim() === '') continue;
+    if (skipBlanks(joined.text, 0) === joined.text.length) continue;
     const line = { file, text: joined.text, pieces: joined.pieces, heredocs: [], end: joined.end };
     const bodies = readHeredocs(line, at);
     at = bodies.next;
@@ -37,36 +38,43 @@ interface JoinedLine {
 /** One line and those that continue it. Comments and empty lines between them are passed over. */
 function joinLine(text: string, start: number, escapeChar: EscapeCharacter): JoinedLine {
   const pieces: { at: number; from: number }[] = [];
-  let joined = '';
+  const parts: string[] = [];
+  let length = 0;
   let end = start;
   let at = start;
-  let first = true;
   for (;;) {
     const newline = text.indexOf('\n', at);
     const next = newline < 0 ? text.length : newline + 1;
-    const line = text.slice(at, newline < 0 ? text.length : newline).replace(/\r+$/, '');
-    const lead = line.length - line.trimStart().length;
-    const content = lead === line.length ? '' : line;
-    const passedOver = content === '' || content[lead] === '#';
+    const lineEnd = endOfContent(text, at, newline < 0 ? text.length : newline);
+    const first = skipBlanks(text, at);
+    const passedOver = first >= lineEnd || text[first] === '#';
     if (!passedOver) {
+      const from = pieces.length === 0 ? first : at; // blanks before a continued line count: 'a\\' + ' b' is 'a b'
+      const content = text.slice(from, lineEnd);
       const kept = withoutContinuation(content, escapeChar);
-      const from = first ? lead : 0; // blanks before a continued line count: 'a\' + ' b' is 'a b'
-      pieces.push({ at: joined.length, from: at + from });
-      joined += (kept ?? content).slice(from);
-      end = at + content.length;
-      if (kept === null) return { text: joined, pieces, end, next };
-      first = false;
+      pieces.push({ at: length, from });
+      parts.push(kept ?? content);
+      length += (kept ?? content).length;
+      end = lineEnd;
+      if (kept === null) return { text: parts.join(''), pieces, end, next };
     }
-    if (next >= text.length || (passedOver && first)) return { text: joined, pieces, end, next };
+    if (next >= text.length || (passedOver && pieces.length === 0)) return { text: parts.join(''), pieces, end, next };
     at = next;
   }
 }
 
+/** Offset after the line's last character that is no carriage return. */
+function endOfContent(text: string, start: number, end: number): number {
+  let at = end;
+  while (at > start && text.charCodeAt(at - 1) === 0x0d) at--;
+  return at;
+}
+
 /** The line without the escape character that continues it; null if it isn't continued. */
 function withoutContinuation(line: string, escapeChar: EscapeCharacter): string | null {
-  const trimmed = line.replace(/[ \t]+$/, '');
-  if (!trimmed.endsWith(escapeChar) || trimmed.at(-2) === escapeChar) return null;
-  return trimmed.slice(0, -1);
+  let end = line.length;
+  while (end > 0 && (line[end - 1] === ' ' || line[end - 1] === '\t')) end--;
+  return line[end - 1] === escapeChar && line[end - 2] !== escapeChar ? line.slice(0, end - 1) : null;
 }
 
 function readHeredocs(

@@ -2,19 +2,45 @@
 import { type LogicalLine, spanOf } from './logical-line.js';
 import type { EscapeCharacter, Word } from './types.js';
 
+/** Offset of the first character from `start` on that is no blank. */
+export function skipBlanks(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && isBlank(text.charCodeAt(at))) at++;
+  return at;
+}
+
+/** Offset of the first blank from `start` on. */
+export function endOfWord(text: string, start: number): number {
+  let at = start;
+  while (at < text.length && !isBlank(text.charCodeAt(at))) at++;
+  return at;
+}
+
+/** As Unicode's White_Space, which is what separates words. */
+export function isBlank(code: number): boolean {
+  if (code <= 0x20) return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+  if (code < 0x1680) return code === 0x85 || code === 0xa0;
+  return /\s/.test(String.fromCharCode(code));
+}
+
 /** Words between blanks, whatever quotes say: as in COPY, FROM and EXPOSE. Heredoc openers are no words. */
 export function blankWords(line: LogicalLine, start: number): Word[] {
-  let { text } = line;
-  for (const { opener } of line.heredocs) {
-    text = text.slice(0, opener.start) + ' '.repeat(opener.end - opener.start) + text.slice(opener.end);
-  }
+  const text = line.heredocs.length > 0 ? withoutOpeners(line) : line.text;
   const words: Word[] = [];
-  const pattern = /[^\s]+/g;
-  pattern.lastIndex = start;
-  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
-    words.push({ text: match[0], at: spanOf(line, match.index, match.index + match[0].length) });
+  for (let at = skipBlanks(text, start); at < text.length; at = skipBlanks(text, at)) {
+    const end = endOfWord(text, at);
+    words.push({ text: text.slice(at, end), at: spanOf(line, at, end) });
+    at = end;
   }
   return words;
+}
+
+function withoutOpeners(line: LogicalLine): string {
+  let text = '';
+  for (const { opener } of line.heredocs) {
+    text += line.text.slice(text.length, opener.start) + ' '.repeat(opener.end - opener.start);
+  }
+  return text + line.text.slice(text.length);
 }
 
 /** Words between blanks that are neither quoted nor escaped: as in ENV, LABEL and ARG. */
@@ -23,11 +49,11 @@ export function quotedWords(line: LogicalLine, start: number, escapeChar: Escape
   const words: LineWord[] = [];
   let at = start;
   for (;;) {
-    while (at < text.length && /\s/.test(text[at]!)) at++;
+    at = skipBlanks(text, at);
     if (at >= text.length) return words;
     const from = at;
     let quote = '';
-    while (at < text.length && (quote !== '' || !/\s/.test(text[at]!))) {
+    while (at < text.length && (quote !== '' || !isBlank(text.charCodeAt(at)))) {
       const char = text[at]!;
       if (char === escapeChar && quote !== "'") at++;
       else if (quote === '') quote = char === '"' || char === "'" ? char : '';
@@ -49,9 +75,8 @@ export interface LineWord {
 
 /** The rest of the line as one word, blanks around it dropped; null if nothing is there. */
 export function restOfLine(line: LogicalLine, start: number): (Word & { readonly start: number }) | null {
-  const rest = line.text.slice(start);
-  const text = rest.trim();
-  if (text === '') return null;
-  const from = start + rest.length - rest.trimStart().length;
+  const from = skipBlanks(line.text, start);
+  if (from === line.text.length) return null;
+  const text = line.text.slice(from).trimEnd();
   return { text, start: from, at: spanOf(line, from, from + text.length) };
 }
