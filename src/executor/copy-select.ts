@@ -44,7 +44,7 @@ export function matchSource(tree: SourceTree, pattern: string, at: Span): Match[
 }
 
 /** The components of a source path: `..` can't lead above the top. */
-export function cleanPattern(pattern: string): string[] {
+function cleanPattern(pattern: string): string[] {
   return posix
     .normalize(`/${pattern}`)
     .split('/')
