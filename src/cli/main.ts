@@ -41,4 +41,8 @@ async function report(error: unknown, argv: readonly string[]): Promise<number> 
 }
 
 const argv = process.argv.slice(2);
-process.exitCode = await main(argv).catch((error: unknown) => report(error, argv));
+main(argv)
+  .catch((error: unknown) => report(error, argv))
+  .then((code) => {
+    process.exitCode = code;
+  });
