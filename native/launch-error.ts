@@ -1,18 +1,30 @@
 // A launcher's failure in words: which part of starting a step failed, and what the user can do about it.
+import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { SystemError } from './errors.js';
 import type { LaunchFailure } from './launch-status.js';
 
 /** The error for `failure`, coded LAUNCH_<STAGE>. */
 export function launchError(failure: LaunchFailure): SystemError {
-  const [errno, text] = getSystemErrorMap().get(-failure.errno) ?? [`errno ${failure.errno}`, 'unknown error'];
+  const errno = errnoName(failure.errno);
+  const text = errno === 'ENOEXEC' ? 'not in a format that this machine executes' : errnoText(failure.errno);
   const words = stages[failure.stage] ?? { doing: 'could not start the step:' };
   const detail = failure.detail === '' ? '' : ` (${failure.detail})`;
   return new SystemError(`LAUNCH_${failure.stage}`, {
-    message: `${words.doing} ${failure.object}: ${errno === 'ENOEXEC' ? 'not in a format that can be executed' : text}${detail}`,
+    message: `${words.doing} ${failure.object}: ${text}${detail}`,
     hint: words.hints?.[errno] ?? words.hint,
     errno,
   });
+}
+
+/** libuv's table lacks some, such as ENOEXEC. */
+function errnoName(errno: number): string {
+  const found = Object.entries(constants.errno).find(([, value]) => value === errno);
+  return found?.[0] ?? `errno ${errno}`;
+}
+
+function errnoText(errno: number): string {
+  return getSystemErrorMap().get(-errno)?.[1] ?? errnoName(errno);
 }
 
 interface StageWords {

@@ -1,9 +1,22 @@
 // StepSpec → the bytes that launcher/spec.c reads. The format is described there.
+import { SystemError } from './errors.js';
 import { type RawPath, rawPath } from './raw-path.js';
 import type { LayerMount, StepMount, StepSpec } from './types.js';
 
-/** @throws Error when a string holds NUL or a mount target is not a clean absolute path: bugs of the caller */
+/** OverlayFS stacks 500 directories at most; two are kept for mount points that no layer has. */
+const MAX_LAYERS = 498;
+
+/**
+ * @throws SystemError LAUNCH_LAYERS with more layers than a mount can have
+ * @throws Error when a string holds NUL or a mount target is not a clean absolute path: bugs of the caller
+ */
 export function encodeStep(spec: StepSpec): Buffer {
+  if (spec.layers.length > MAX_LAYERS) {
+    throw new SystemError('LAUNCH_LAYERS', {
+      message: `a step can stand on ${MAX_LAYERS} layers, this one has ${spec.layers.length}`,
+      hint: 'join instructions, so that the image has fewer layers',
+    });
+  }
   const records: Buffer[] = [
     record('D', [spec.scratchDir]),
     record('W', [spec.cwd]),

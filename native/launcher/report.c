@@ -1,6 +1,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,23 +19,26 @@ int failed_with(struct tsb_report *report, enum tsb_stage stage, int error, cons
   return -1;
 }
 
+/* Reads one message, without its level ("e ") and newline. Returns false at the end. */
+static bool read_message(int fs, char *message, size_t size) {
+  ssize_t length = read(fs, message, size - 1);
+  if (length <= 0)
+    return false;
+  if (message[length - 1] == '\n')
+    length--;
+  message[length] = '\0';
+  if (length > 2 && message[1] == ' ')
+    memmove(message, message + 2, (size_t)length - 1);
+  return true;
+}
+
 int failed_mounting(struct tsb_report *report, enum tsb_stage stage, int fs, const char *object) {
   int error = errno;
-  char line[512];
-  size_t used = 0;
-  for (;;) {
-    ssize_t length = read(fs, line, sizeof line - 1);
-    if (length <= 0)
-      break;
-    line[length] = '\0';
-    if (used + 1 >= sizeof report->detail)
-      continue;
-    int added = snprintf(report->detail + used, sizeof report->detail - used, "%s%s",
-                         used > 0 ? "; " : "", line);
-    if (added > 0)
-      used += (size_t)added;
-    if (used > 0 && used < sizeof report->detail && report->detail[used - 1] == '\n')
-      report->detail[--used] = '\0';
+  char message[256];
+  while (read_message(fs, message, sizeof message)) {
+    size_t used = strlen(report->detail);
+    snprintf(report->detail + used, sizeof report->detail - used, "%s%s", used > 0 ? "; " : "",
+             message);
   }
   return failed_with(report, stage, error, object);
 }

@@ -9,7 +9,8 @@
 
 #include "report.h"
 
-#define TSB_MAX_LAYERS 500
+/* OverlayFS stacks 500 directories; two of them may be skeletons (overlay.c). */
+#define TSB_MAX_LAYERS 498
 #define TSB_MAX_MOUNTS 1024
 #define TSB_MAX_SPEC_BYTES (64u << 20)
 
