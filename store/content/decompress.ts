@@ -99,7 +99,7 @@ async function* byLibrary(decoder: ZstdDecoder, source: Bytes): AsyncGenerator<U
 }
 
 /** On the main thread, at 150 MB/s: for hosts that have neither the library nor the program. */
-async function* byPackage(source: Bytes, head: Buffer): AsyncGenerator<Uint8Array> {
+export async function* byPackage(source: Bytes, head: Buffer): AsyncGenerator<Uint8Array> {
   if (zstdWindowLog(head) > portableWindowLog) {
     throw new StoreError('DECOMPRESSOR_MISSING', {
       message: 'the layer was compressed by zstd with a window too large for the built-in decompressor',

@@ -8,6 +8,7 @@ const hints: Readonly<Record<string, readonly [code: string, text: string, hint:
     "free some with 'tsbuild gc', or put the store on a larger filesystem (--store)",
   ],
   EDQUOT: ['STORE_FULL', 'the disk quota is used up', "free some with 'tsbuild gc', or ask for a larger quota"],
+  ENOTDIR: ['STORE_NOT_A_STORE', 'a part of its path is no directory', 'choose another directory with --store'],
   EROFS: ['STORE_READ_ONLY', 'the filesystem is read-only', 'choose a writable directory with --store'],
   EACCES: ['STORE_DENIED', 'permission denied', 'the store belongs to another user: choose another with --store'],
   EPERM: ['STORE_DENIED', 'operation not permitted', 'the store belongs to another user: choose another with --store'],

@@ -110,12 +110,19 @@ async function syncFilesystem(dir: string): Promise<void> {
 
 function readBatch(path: string): Unflushed | null {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Unflushed;
+    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return isBatch(value) ? value : null;
   } catch (error) {
     // Taken by another process, or torn by a power cut: then its rows simply stay unflushed.
     if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
     throw error;
   }
+}
+
+function isBatch(value: unknown): value is Unflushed {
+  if (typeof value !== 'object' || value === null) return false;
+  const lists = new Map<string, unknown>(Object.entries(value));
+  return ['layers', 'blobs', 'trees', 'tags'].every((name) => Array.isArray(lists.get(name)));
 }
 
 function ageMs(path: string): number {

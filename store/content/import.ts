@@ -18,12 +18,14 @@ export interface ImportOptions {
   readonly blob?: { readonly digest: Digest; readonly size: number; readonly mediaType: string } | undefined;
   /** Tars larger than this are refused; 1 TiB by default. */
   readonly maxBytes?: number | undefined;
+  /** From this size on a stream must not have grown more than honest ones do; 8 GiB by default. */
+  readonly suspectBytes?: number | undefined;
 }
 
 const defaultMaxBytes = 2 ** 40;
-/** gzip can't exceed 1032:1. Beyond this ratio (and size) a stream is a bomb. */
+const defaultSuspectBytes = 2 ** 33;
+/** gzip can't exceed 1032:1. Other formats make more of zeros, which layers have some of, but not without end. */
 const maxRatio = 1200;
-const ratioFromBytes = 2 ** 30;
 
 /**
  * Stores a layer from its tar, compressed or not. Idempotent. Whatever is thrown, the store reads as before.
@@ -71,7 +73,7 @@ interface WrittenTar {
 
 /** While one chunk is decompressed on a worker thread, the one before is hashed here and the one before that written. */
 async function writeTar(path: string, source: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<WrittenTar> {
-  const maxBytes = options.maxBytes ?? defaultMaxBytes;
+  const { maxBytes = defaultMaxBytes, suspectBytes = defaultSuspectBytes } = options;
   const counted = new CountedSource(source, options.blob);
   const hash = createHash('sha256');
   let size = 0;
@@ -80,7 +82,7 @@ async function writeTar(path: string, source: AsyncIterable<Uint8Array>, options
   try {
     for await (const chunk of decompress(counted.chunks())) {
       size += chunk.length;
-      if (size > maxBytes || (size > ratioFromBytes && size > counted.size * maxRatio))
+      if (size > maxBytes || (size > suspectBytes && size > counted.size * maxRatio))
         throw tooLarge(size, counted.size);
       await writing;
       writing = file.writeFile(chunk);
