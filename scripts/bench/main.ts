@@ -68,7 +68,7 @@ function debianBase(dir: string): Bench['debian'] {
       console.log('# mmdebstrap is missing: the scenarios on Debian are skipped');
       return null;
     }
-    execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', kept]);
+    execFileSync('mmdebstrap', ['--quiet', '--format=tar', '--variant=minbase', 'bookworm', kept]);
   }
   const tarGz = join(dir, 'debian.tar.gz');
   execFileSync('sh', ['-c', `gzip -6 < ${kept} > ${tarGz}`]);

@@ -3,6 +3,14 @@ import type { Span } from './span.js';
 
 export type BuildEvent =
   | { readonly type: 'build-start'; readonly buildfile: string; readonly vertices: number }
+  /** A base image on its way, before the build is planned. */
+  | {
+      readonly type: 'base-progress';
+      readonly ref: string;
+      readonly what: string;
+      readonly done: number;
+      readonly total: number | null;
+    }
   | { readonly type: 'vertex-start'; readonly vertex: number; readonly name: string }
   /** Output of a step as it arrived; not necessarily whole lines. */
   | { readonly type: 'log'; readonly vertex: number; readonly stream: 'stdout' | 'stderr'; readonly chunk: Buffer }

@@ -28,7 +28,13 @@ export async function loadBases(
     if (missing.length === 0) return bases;
     const loaded = await Promise.all(
       missing.map(async ({ key, ref, platform, at }) => {
-        const image = await resolveBase(io.store, lease, ref, { platform, pull: request.pull, at });
+        const image = await resolveBase(io.store, lease, ref, {
+          platform,
+          pull: request.pull,
+          at,
+          searchPath: request.searchPath,
+          onProgress: (progress) => io.emit({ type: 'base-progress', ref, ...progress }),
+        });
         requirePlatform({ ref, platform: image.config, at }, platform);
         requireHonestPlatform(image, ref, at);
         return [key, { ref, digest: image.digest, config: image.config, platform, image }] as const;

@@ -1,4 +1,5 @@
 // What the solver's vertices do to the machine and the store.
+import { join } from 'node:path';
 import { displayPath, type Host } from '#native';
 import {
   type CommittedLayer,
@@ -20,6 +21,7 @@ import { BuildError, lineAndColumn } from '../base/index.js';
 import {
   type CopyPlan,
   contextSource,
+  openContentDigests,
   planCopy,
   planMkdir,
   runStep,
@@ -48,6 +50,7 @@ const coldBytes = 8 * 1024 * 1024;
 export function openEffects(job: Job): SolverEffects & { close(): void } {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
+  const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const views = new Map<string, RootView>();
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
@@ -69,7 +72,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   };
   const sourceOf = async (from: FileSource, solved: SolvedVertices): Promise<SourceTree> => {
     if (from.kind === 'vertex')
-      return viewSource(viewOf(stackOf(from.vertex, solved)), originOfVertex(job, from.vertex));
+      return viewSource(viewOf(stackOf(from.vertex, solved)), originOfVertex(job, from.vertex), digests);
     return contextSource(
       await contexts.open(from.name),
       from.name === null ? 'the build context' : `context ${from.name}`,
@@ -88,9 +91,9 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
 
   const copy = async (vertex: CopyVertex, solved: SolvedVertices): Promise<Executed> => {
     const plan = plans.get(vertex.id) ?? (await planOf(vertex, solved));
-    const cold = isCold(plan);
-    const committed = await commit(job, vertex, await plan.drafts(), cold);
-    const content = cold && committed ? await plan.contentKeyFrom(committed.fileDigests) : await plan.contentKey();
+    const committed = await commit(job, vertex, await plan.drafts(), true);
+    // The key of what was really copied, should a file have changed since it was looked at.
+    const content = committed ? await plan.contentKeyFrom(committed.fileDigests) : await plan.contentKey();
     return executed(committed, { content });
   };
   const mkdir = async (vertex: MkdirVertex, solved: SolvedVertices): Promise<Executed> =>
@@ -141,6 +144,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     close: () => {
       for (const view of views.values()) view.close();
       contexts.save();
+      digests.save();
     },
   };
 }

@@ -25,6 +25,8 @@ export interface BuildRequest {
   readonly secrets: ReadonlyMap<string, Buffer>;
   readonly network: 'default' | 'host' | 'none';
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
+  /** Where `host://` looks for programs that the system's directories don't have. */
+  readonly searchPath: readonly string[];
   /** Wait until the result has reached the disk. */
   readonly sync: boolean;
 }

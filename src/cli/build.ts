@@ -115,6 +115,7 @@ function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRe
     secrets: new Map(options.secret.map((text) => secret(text, cli.env))),
     network: options.network,
     archPolicy: options.archPolicy,
+    searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),
     sync: options.sync === true,
   };
 }

@@ -96,10 +96,15 @@ function requireProgram(vertex: RunVertex, args: readonly string[], env: Readonl
   const searchPath = env.get('PATH') ?? defaultPath;
   requireRunnable(
     io.view,
-    { program, searchPath, cwd: vertex.cwd, at: vertex.at, what: 'RUN' },
+    { program, searchPath, cwd: vertex.cwd, at: vertex.at, what: 'RUN', hidden: mountTargets(vertex) },
     hostPlatform(),
     (layer) => io.originOf(layer),
   );
+}
+
+/** Where mounts hide what the layers hold: programs there can't be judged beforehand. */
+function mountTargets(vertex: RunVertex): string[] {
+  return vertex.mounts.flatMap((mount) => (mount.target === null ? [] : [mount.target]));
 }
 
 /** The interpreter that a script's first line names. */

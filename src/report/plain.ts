@@ -7,6 +7,13 @@ export function plainReport(write: (text: string) => void): EventSink {
   const steps = new Map<number, { started: number; out: LineCutter; err: LineCutter; shownProgress: string }>();
   const print = (vertex: number, text: string): void => write(`#${vertex + 1} ${text}\n`);
 
+  const bases = new Map<string, string>();
+  const base = (event: Extract<BuildEvent, { type: 'base-progress' }>): void => {
+    const text = progressText(event);
+    if (bases.get(event.ref) === text) return;
+    bases.set(event.ref, text);
+    write(`${safe(event.ref)}: ${text}\n`);
+  };
   const start = (event: Extract<BuildEvent, { type: 'vertex-start' }>): void => {
     const started = performance.now();
     const line = (text: string): void =>
@@ -25,6 +32,8 @@ export function plainReport(write: (text: string) => void): EventSink {
     switch (event.type) {
       case 'build-start':
         return;
+      case 'base-progress':
+        return base(event);
       case 'vertex-start':
         return start(event);
       case 'log':
@@ -56,7 +65,7 @@ function warningText(event: Extract<BuildEvent, { type: 'warning' }>): string {
   return `warning[${event.code}]: ${safe(event.message)}${place}${event.hint ? `\nhelp: ${safe(event.hint)}` : ''}`;
 }
 
-function progressText(event: Extract<BuildEvent, { type: 'progress' }>): string {
+function progressText(event: { what: string; done: number; total: number | null }): string {
   if (event.total === null) return `${safe(event.what)}`;
   const tenths = event.total === 0 ? 10 : Math.floor((event.done / event.total) * 10);
   return `${safe(event.what)} ${tenths * 10}%`;

@@ -24,7 +24,7 @@ export interface SolverEffects {
   /** What the vertex reads; null when finding out costs as much as executing it. */
   findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
-  /** Does the work. Its inputs count where findInputs did not know them. */
+  /** Does the work. Its inputs are those that count: what was really read. */
   execute(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed>;
   recordCache(key: string, record: { diffId: DiffId | null; inputs: KeyInputs; createdMs: number }): void;
 }
@@ -121,8 +121,8 @@ async function settleWork(
   if (late) return late;
 
   const createdMs = Date.now();
-  const { diffId } = executed;
-  const inputs = known ?? executed.inputs;
+  // What was really read: a file may have changed since findInputs looked at it.
+  const { diffId, inputs } = executed;
   effects.recordCache(cacheKey(vertex, stack, inputs), { diffId, inputs, createdMs });
   return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes: executed.layerBytes };
 }

@@ -17,7 +17,7 @@ import {
 } from '#store';
 import { BuildError } from '../base/index.js';
 import { formatPlatform, normalPlatform, samePlatform } from '../platform/index.js';
-import type { BaseOptions } from './resolve-base.js';
+import type { BaseOptions } from './base-options.js';
 
 /** @throws BuildError BASE_NOT_FOUND; StoreError REGISTRY_* */
 export async function resolveReference(

@@ -2,22 +2,11 @@
 import { statSync } from 'node:fs';
 import { importLayout, type Lease, loadArchive, type Platform, type Store, type StoredImage, StoreError } from '#store';
 import { BuildError, type Span } from '../base/index.js';
+import type { BaseOptions } from './base-options.js';
 import { importHostBase } from './host-base.js';
 import type { OnSourceProgress } from './progress.js';
 import { resolveReference } from './registry-base.js';
 import { importRootfs } from './rootfs.js';
-
-export interface BaseOptions {
-  readonly platform: Platform;
-  /** When registries are asked: for what the store lacks, for everything, or not at all. */
-  readonly pull: 'missing' | 'always' | 'never';
-  /** Named contexts: a ref that is one of these names stands for its value (docker-image://…, oci-layout://…, a directory). */
-  readonly contexts?: ReadonlyMap<string, string> | undefined;
-  readonly plainHttp?: boolean | undefined;
-  readonly searchPath?: readonly string[] | undefined;
-  readonly onProgress?: OnSourceProgress | undefined;
-  readonly at?: Span | undefined;
-}
 
 /**
  * The image for `platform` where the source has several; a single one comes whatever its platform, for the caller to

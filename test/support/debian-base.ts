@@ -7,6 +7,9 @@ import { join } from 'node:path';
 const dir = join(tmpdir(), 'tsbuild-test-cache');
 const tar = join(dir, 'debian-bookworm.tar');
 const lock = join(dir, 'making');
+/** As in Debian's own images, and seconds faster than merging /usr afterwards. */
+const hooks = '/usr/share/mmdebstrap/hooks/maybe-merged-usr';
+const mergedUsr = existsSync(hooks) ? [`--hook-dir=${hooks}`] : [];
 
 /** Path of the tar; waits while another test process makes it. */
 export function debianTar(): string {
@@ -17,7 +20,8 @@ export function debianTar(): string {
       continue;
     }
     try {
-      execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', 'bookworm', `${tar}.partial`], { stdio: 'inherit' });
+      const options = ['--quiet', '--variant=minbase', '--format=tar', ...mergedUsr];
+      execFileSync('mmdebstrap', [...options, 'bookworm', `${tar}.partial`], { stdio: 'pipe' });
       renameSync(`${tar}.partial`, tar);
     } finally {
       rmSync(lock, { recursive: true, force: true });
