@@ -1,4 +1,3 @@
-import type { Host } from '#native';
 import type { Platform } from '#store';
 import type { Span } from '../base/index.js';
 import type { OnSourceProgress } from './progress.js';

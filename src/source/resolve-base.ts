@@ -1,10 +1,9 @@
 // What stands behind FROM → an image in the store, wherever it comes from.
 import { statSync } from 'node:fs';
-import { importLayout, type Lease, loadArchive, type Platform, type Store, type StoredImage, StoreError } from '#store';
-import { BuildError, type Span } from '../base/index.js';
+import { importLayout, type Lease, loadArchive, type Store, type StoredImage, StoreError } from '#store';
+import { BuildError } from '../base/index.js';
 import type { BaseOptions } from './base-options.js';
 import { importHostBase } from './host-base.js';
-import type { OnSourceProgress } from './progress.js';
 import { resolveReference } from './registry-base.js';
 import { importRootfs } from './rootfs.js';
 
