@@ -7,9 +7,9 @@
 import type { ModifiableInstruction } from 'dockerfile-ast';
 import { BuildError, closest, type Span } from '../base/index.js';
 import { parseAst } from './ast.js';
+import { isBlank, skipBlanks } from './blanks.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
 import type { Keyword, Switch, Word } from './types.js';
-import { isBlank, skipBlanks } from './words.js';
 
 /** Flags by name; one that may be repeated keeps its order. */
 export interface Flags {

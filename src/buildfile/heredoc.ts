@@ -1,7 +1,7 @@
 // Finds `<<NAME` in an instruction. What counts as one is what BuildKit takes for one: a shell word of digits, '<<',
 // perhaps '-', and a name without '<'; never inside quotes.
 
-import { isBlank, skipBlanks } from './words.js';
+import { isBlank, skipBlanks } from './blanks.js';
 
 export interface HeredocOpener {
   /** Offsets of the opening word in the text. */
@@ -27,7 +27,7 @@ export function findHeredocs(text: string, start: number): HeredocOpener[] {
 }
 
 /** The word without its quotes and escapes. */
-export function unquote(word: string): string {
+function unquote(word: string): string {
   let result = '';
   for (let at = 0; at < word.length; at++) {
     const char = word[at]!;
@@ -43,7 +43,7 @@ export function unquote(word: string): string {
 }
 
 /** Offset after the quoted text that opens at `start`; null if it never closes. */
-export function endOfQuoted(text: string, start: number): number | null {
+function endOfQuoted(text: string, start: number): number | null {
   const quote = text[start]!;
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === quote) return at + 1;

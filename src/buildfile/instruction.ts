@@ -1,5 +1,6 @@
 // One logical line → one typed instruction.
 import { BuildError, closest } from '../base/index.js';
+import { endOfWord, skipBlanks } from './blanks.js';
 import { parseCommandLine } from './command.js';
 import { parseCopy } from './copy.js';
 import { parseFlags } from './flags.js';
@@ -18,7 +19,7 @@ import {
   type PairsInstruction,
   type Word,
 } from './types.js';
-import { blankWords, endOfWord, quotedWords, restOfLine, skipBlanks } from './words.js';
+import { blankWords, quotedWords, restOfLine } from './words.js';
 
 const keywordOf = new Map<string, Keyword>(keywords.map((keyword) => [keyword, keyword]));
 

@@ -1,4 +1,4 @@
-import { skipBlanks } from './words.js';
+import { skipBlanks } from './blanks.js';
 
 /** A JSON array of strings in a line of text, as the exec forms are written. */
 export type StringArray =

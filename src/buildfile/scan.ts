@@ -1,12 +1,12 @@
 // Buildfile text → logical lines: what the language calls a line, once continuations are joined, comments dropped and
 // heredoc bodies taken out. Exact where parser libraries guess; everything after this works on one line of text.
 import { BuildError, type SourceFile } from '../base/index.js';
+import { skipBlanks } from './blanks.js';
 import { splitFlags } from './flags.js';
 import { findHeredocs, type HeredocOpener } from './heredoc.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
 import type { EscapeCharacter, Heredoc } from './types.js';
-import { skipBlanks } from './words.js';
 
 /**
  * Splits the file from `start` on.

@@ -139,7 +139,7 @@ export interface WorkdirInstruction extends InstructionCommon {
   readonly value: Word;
 }
 
-export interface ShellInstruction extends InstructionCommon {
+interface ShellInstruction extends InstructionCommon {
   readonly keyword: 'SHELL';
   readonly args: readonly string[];
 }
@@ -156,7 +156,7 @@ export interface HealthcheckInstruction extends InstructionCommon {
   readonly retries: number;
 }
 
-export interface OnbuildInstruction extends InstructionCommon {
+interface OnbuildInstruction extends InstructionCommon {
   readonly keyword: 'ONBUILD';
   readonly trigger: Instruction;
   /** The trigger's text as an image config holds it, heredocs included. */

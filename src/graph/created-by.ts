@@ -26,7 +26,7 @@ export function healthcheckText(check: Healthcheck): string {
 }
 
 /** Go's text of a duration: '1m30s', '500ms', '0s'. */
-export function durationText(ns: number): string {
+function durationText(ns: number): string {
   if (ns === 0) return '0s';
   if (ns < 0) return `-${durationText(-ns)}`;
   if (ns < 1e3) return `${ns}ns`;

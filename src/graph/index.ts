@@ -1,4 +1,4 @@
-export type { BaseImage, BaseRequest, NamedContext, PlanOptions } from './options.js';
+export type { BaseImage, PlanOptions } from './options.js';
 export { planBuild } from './plan.js';
 export { requiredBases } from './stages.js';
 export type * from './types.js';

@@ -17,7 +17,7 @@ export interface PlanOptions {
   parsePlatform(text: string, at: Span): Platform;
 }
 
-export type NamedContext = { readonly kind: 'directory' } | { readonly kind: 'image'; readonly ref: string };
+type NamedContext = { readonly kind: 'directory' } | { readonly kind: 'image'; readonly ref: string };
 
 /** An image that the build needs. */
 export interface BaseRequest {
