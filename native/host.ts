@@ -11,7 +11,7 @@ import {
   encodeWalk,
 } from './batch-codec.js';
 import { type Holder, openHolder } from './holder.js';
-import { launchStep } from './launch.js';
+import { type Launcher, openLauncher } from './launch.js';
 import { launchBatch } from './launch-batch.js';
 import { probeIndex } from './probe-index.js';
 import { readIdMaps } from './subordinate-ids.js';
@@ -35,6 +35,7 @@ function isInitialNamespace(): boolean {
 }
 
 function rootHost(): Host {
+  const launcher = openLauncher([]);
   return {
     kind: 'root',
     manyIds: true,
@@ -42,9 +43,9 @@ function rootHost(): Host {
     assemble: assembleTar,
     applyTree: async (dir, ops) => void decodeApply(await launchBatch([], 'apply', encodeApply(dir, ops)), dir),
     remove: removeTrees,
-    runStep: (spec, handlers) => launchStep([], spec, handlers),
+    runStep: (spec, handlers) => launcher.run(spec, handlers),
     canMountIndex: probeIndex,
-    close: async () => {},
+    close: async () => launcher.close(),
   };
 }
 
@@ -55,6 +56,7 @@ async function useOwnNamespace(): Promise<Holder> {
 
 function userHost(open: () => Promise<Holder>, manyIds: boolean): Host {
   let opening: Promise<Holder> | undefined;
+  let launcher: Launcher | undefined;
   const join = async (): Promise<readonly string[]> => {
     opening ??= open();
     return (await opening).join;
@@ -67,8 +69,14 @@ function userHost(open: () => Promise<Holder>, manyIds: boolean): Host {
     assemble: async (request) => decodeAssemble(await batch('assemble', encodeAssemble(request))),
     applyTree: async (dir, ops) => void decodeApply(await batch('apply', encodeApply(dir, ops)), dir),
     remove: async (dirs) => decodeRemove(await batch('remove', encodeRemove(dirs))),
-    runStep: async (spec, handlers) => launchStep(await join(), spec, handlers),
+    runStep: async (spec, handlers) => {
+      launcher ??= openLauncher(await join());
+      return launcher.run(spec, handlers);
+    },
     canMountIndex: async () => false, // EROFS can't be mounted in a user namespace
-    close: async () => (await opening)?.close(),
+    close: async () => {
+      launcher?.close();
+      await (await opening)?.close();
+    },
   };
 }

@@ -15,22 +15,55 @@ export function launcherFile(): string {
   return nativeFile('tsbuild-launcher');
 }
 
+/** Starts launchers for steps, one process each. */
+export interface Launcher {
+  /** Runs one step to its end. When this returns, no process of the step is left. */
+  run(spec: StepSpec, handlers: StepHandlers): Promise<StepExit>;
+  close(): void;
+}
+
 /**
- * Runs one step to its end. When this returns, no process of the step is left.
+ * From the second step on, the launcher of the next one is started while a step runs: starting a process from Node takes
+ * as long as a short step, and would be waited for between any two of them.
  *
- * @param join arguments that make the launcher join a user namespace first
+ * @param join arguments that make launchers join a user namespace first
  */
-export async function launchStep(join: readonly string[], spec: StepSpec, handlers: StepHandlers): Promise<StepExit> {
-  const request = encodeStep(spec);
-  const child = spawn(launcherFile(), [...join, 'run'], {
-    stdio: [spec.stdin === 'inherit' ? 'inherit' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+export function openLauncher(join: readonly string[]): Launcher {
+  let steps = 0;
+  let spare: ChildProcess | undefined;
+  const take = (stdin: StepSpec['stdin']): ChildProcess => {
+    const alive = spare?.pid !== undefined && spare.exitCode === null && spare.signalCode === null;
+    const ready = stdin === 'null' && alive ? spare : undefined;
+    if (ready || !alive) spare = undefined;
+    return ready ?? start(join, stdin);
+  };
+  return {
+    run(spec, handlers) {
+      const ended = launchStep(take(spec.stdin), spec, handlers);
+      steps++;
+      if (steps > 1 && spare === undefined) {
+        spare = start(join, 'null');
+        spare.on('error', () => {}); // it is not used then, and the one started in its place says why
+      }
+      return ended;
+    },
+    close: () => void spare?.kill('SIGKILL'),
+  };
+}
+
+function start(join: readonly string[], stdin: StepSpec['stdin']): ChildProcess {
+  return spawn(launcherFile(), [...join, 'run'], {
+    stdio: [stdin === 'inherit' ? 'inherit' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     cwd: '/',
     env: {},
   });
+}
+
+async function launchStep(child: ChildProcess, spec: StepSpec, handlers: StepHandlers): Promise<StepExit> {
   child.stdout?.on('data', handlers.onStdout);
   child.stderr?.on('data', handlers.onStderr);
   const status = collect(child.stdio[4] as Duplex);
-  send(child.stdio[3] as Duplex, request);
+  send(child.stdio[3] as Duplex, encodeStep(spec));
   const ended = waitForEnd(child);
   const stopWatching = endOnAbort(child, handlers.signal);
   try {

@@ -27,8 +27,16 @@ export function makeStepCgroup(): StepCgroup {
   return { dirs: [dir], remove: () => removeCgroup(dir) };
 }
 
-/** This process's directory in the cgroup v2 tree, null where there is none. @see cgroups(7), /proc/[pid]/cgroup */
+let own: string | null | undefined;
+
+/** This process's directory in the cgroup v2 tree, null where there is none. */
 function ownCgroup(): string | null {
+  if (own === undefined) own = findOwnCgroup();
+  return own;
+}
+
+/** @see cgroups(7), "/proc/[pid]/cgroup" */
+function findOwnCgroup(): string | null {
   const path = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1];
   const mount = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')

@@ -94,13 +94,20 @@ function requireProgram(vertex: RunVertex, args: readonly string[], env: Readonl
   const program = vertex.script === null ? args[0] : shebang(vertex.script);
   if (program === undefined) throw new BuildError('RUN_EMPTY', { message: 'RUN has no command', at: vertex.at });
   const searchPath = env.get('PATH') ?? defaultPath;
+  const known = runnable.get(io.view) ?? new Set();
+  const key = JSON.stringify([program, searchPath, vertex.cwd, mountTargets(vertex)]);
+  if (known.has(key)) return;
   requireRunnable(
     io.view,
     { program, searchPath, cwd: vertex.cwd, at: vertex.at, what: 'RUN', hidden: mountTargets(vertex) },
     hostPlatform(),
     (layer) => io.originOf(layer),
   );
+  runnable.set(io.view, known.add(key));
 }
+
+/** What was found runnable in a view, so that many steps by one shell over the same layers ask once. */
+const runnable = new WeakMap<RootView, Set<string>>();
 
 /** Where mounts hide what the layers hold: programs there can't be judged beforehand. */
 function mountTargets(vertex: RunVertex): string[] {

@@ -1,7 +1,9 @@
 // Files → a layer: drafts are put together to a tar in one read pass, which is then indexed and published.
+import { readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AssembleResult, assembleTar, type FileStat, type Host, type RawPath } from '#native';
 import type { DraftEntry } from '../format/entry.js';
+import { encodeIndex } from '../format/index-encode.js';
 import { overlayToDrafts } from '../format/overlay-drafts.js';
 import { encodeTar } from '../format/tar-encode.js';
 import type { CommittedLayer, Layer, Lease } from '../types.js';
@@ -33,11 +35,15 @@ export async function commitDraft(
   store.requireWritable();
   const stage = stageLayer(lease);
   try {
-    const { parts, entries, fileParts } = encodeTar(drafts);
+    const { parts, entries, size, fileParts } = encodeTar(drafts);
     const assemble = options.assemble ?? assembleTar;
-    const fileDigests = options.fileDigests ?? false;
-    const result = await assemble({ parts, output: join(stage, 'tar'), heads: true, fileDigests });
-    const layer = await publishLayer(store, stage, result, { entries });
+    const output = join(stage, 'tar');
+    const assembling = assemble({ parts, output, heads: true, fileDigests: options.fileDigests ?? false });
+    // The index is made while other threads read and hash the files. Neither is left running when the other fails.
+    const indexing = Promise.resolve().then(() => encodeIndex(entries, size));
+    await Promise.allSettled([assembling, indexing]);
+    const result = await assembling;
+    const layer = await publishLayer(store, stage, result, { index: await indexing });
     return { layer, heads: headsByPath(result, fileParts), fileDigests: digestsByPath(result, fileParts) };
   } catch (error) {
     await discard(store, stage);
@@ -56,6 +62,10 @@ export async function commitUpper(
   scratchDir: string,
 ): Promise<CommittedLayer | null> {
   const upper = join(scratchDir, 'upper');
+  if (isEmpty(upper)) {
+    rmdirSync(upper);
+    return null;
+  }
   const stats = await host.walk(upper, { xattrs: true });
   const drafts = overlayToDrafts(stats, upper);
   if (drafts.length === 0) {
@@ -63,13 +73,19 @@ export async function commitUpper(
     return null;
   }
   const committed = await commitDraft(store, lease, drafts, { assemble: (request) => host.assemble(request) });
-  if (!(await becomesTree(store, host, committed.layer, stats, upper))) await discard(store, upper, host);
+  if (!(await becomesTree(store, lease, host, committed.layer, stats, upper))) await discard(store, upper, host);
   return committed;
+}
+
+/** The commonest case of a step that wrote nothing, found without a walk. */
+function isEmpty(dir: string): boolean {
+  return readdirSync(dir).length === 0;
 }
 
 /** An upperdir is a tree already, unless it holds what its tar leaves out. */
 async function becomesTree(
   store: Store,
+  lease: Lease,
   host: Host,
   layer: Layer,
   stats: readonly FileStat[],
@@ -77,7 +93,7 @@ async function becomesTree(
 ): Promise<boolean> {
   if ((await mountForm(store, host, layer)) === 'index') return false;
   if (stats.some((stat) => stat.type === 'socket')) return false;
-  return adoptTree(store, layer.diffId, upper);
+  return adoptTree(store, lease, layer.diffId, upper);
 }
 
 function headsByPath(result: AssembleResult, fileParts: ReadonlyMap<number, RawPath>): Map<RawPath, Buffer> {
