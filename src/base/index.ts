@@ -1,4 +1,4 @@
-export { CodedError, SystemError } from '#native';
+export { CodedError } from '#native';
 export { BuildError } from './errors.js';
 export type { BuildEvent, EventSink } from './events.js';
 export { hasGlob } from './glob.js';

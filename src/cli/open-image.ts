@@ -1,5 +1,6 @@
 import { familiarName, findImage, listTags, readImage, type Store, type StoredImage, StoreError } from '#store';
-import { closestName, hostPlatform } from '../platform/index.js';
+import { closest } from '../base/index.js';
+import { hostPlatform } from '../platform/index.js';
 
 /**
  * The image that a person means by a name or (the start of) a digest; of an index, the one for this machine.
@@ -11,7 +12,7 @@ export async function openImage(store: Store, text: string): Promise<StoredImage
     return await readImage(store, findImage(store, text).digest, { platform: hostPlatform() });
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'IMAGE_NOT_FOUND') throw error;
-    const near = closestName(
+    const near = closest(
       text,
       listTags(store).map((tag) => familiarName(tag.reference)),
     );

@@ -1,5 +1,4 @@
 export { type Emulator, findEmulator } from './binfmt.js';
-export { closestName } from './closest-name.js';
 export { type ElfFacts, elfHeadBytes, readElf } from './elf.js';
 export { type ElfDynamic, type ReadRange, readDynamic } from './elf-dynamic.js';
 export { canExecuteHere, type Executability } from './execute-here.js';

@@ -1,8 +1,7 @@
 // Platform names as people and registries write them → one normal form, and the rule which base fits which target.
 import { endianness, machine } from 'node:os';
 import type { Platform } from '#store';
-import { BuildError, type Span } from '../base/index.js';
-import { closestName } from './closest-name.js';
+import { BuildError, closest, type Span } from '../base/index.js';
 
 /**
  * 'linux/amd64', 'amd64', 'x86_64', 'linux/arm64/v8', 'armhf', 'linux' (this machine's architecture), 'local' → normal form.
@@ -83,7 +82,7 @@ function knownPlatform(
 }
 
 function invalidPlatform(text: string, at: Span | undefined, unknown?: string): BuildError {
-  const close = unknown === undefined ? undefined : closestName(unknown, architectures.keys());
+  const close = unknown === undefined ? undefined : closest(unknown, architectures.keys());
   const example = close === undefined ? '' : `did you mean ${close}? `;
   return new BuildError('PLATFORM_INVALID', {
     message:

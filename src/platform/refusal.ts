@@ -1,9 +1,8 @@
 // What requireRunnable says when it refuses: which file, what is wrong with it, where it came from, what to do.
 import { displayPath, rawPath } from '#native';
 import type { Platform, RootView } from '#store';
-import { BuildError, type Span } from '../base/index.js';
+import { BuildError, closest, type Span } from '../base/index.js';
 import type { Emulator } from './binfmt.js';
-import { closestName } from './closest-name.js';
 import { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
 import { type FoundProgram, locate, namesOnPath, type ProgramRequest } from './find-program.js';
 import { elfPlatform, machineName, platformMachineName } from './machine.js';
@@ -29,7 +28,7 @@ export function notFound(check: Check, unusable: FoundProgram | null): BuildErro
   const { program, searchPath, what } = check.command;
   const shell = /^\/.*\/(ba|da|a|z|k)?sh$/.exec(program);
   const where = program.includes('/') ? '' : ` on its PATH (${searchPath})`;
-  const close = program.includes('/') ? undefined : closestName(program, namesOnPath(check.view, check.command));
+  const close = program.includes('/') ? undefined : closest(program, namesOnPath(check.view, check.command));
   return refuse(check, 'PROGRAM_NOT_FOUND', {
     message: `${what} needs ${program || 'a program'}, which the image does not have${where}`,
     hint: shell
@@ -130,7 +129,7 @@ export function levelTooHigh(check: Check, program: FoundProgram, facts: ElfFact
 export function scriptInterpreterMissing(check: Check, script: FoundProgram, interpreter: string): BuildError {
   const windows = interpreter.endsWith('\r');
   const name = interpreter.replace(/\r$/, '');
-  const close = name.includes('/') ? undefined : closestName(name, namesOnPath(check.view, check.command));
+  const close = name.includes('/') ? undefined : closest(name, namesOnPath(check.view, check.command));
   return refuse(check, 'SCRIPT_INTERPRETER_MISSING', {
     message: windows
       ? `${check.command.what} needs ${described(check, script)}, a script with Windows line ends: its interpreter would be "${name}" with a carriage return`

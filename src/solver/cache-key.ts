@@ -29,7 +29,7 @@ export function cacheKey(
 }
 
 /** One digest for a stack of layers. */
-export function stackDigest(stack: readonly DiffId[]): string {
+function stackDigest(stack: readonly DiffId[]): string {
   return digestOf(stack);
 }
 

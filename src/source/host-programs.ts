@@ -11,8 +11,8 @@ import {
   statSync,
 } from 'node:fs';
 import { basename } from 'node:path';
-import { BuildError, type Span } from '../base/index.js';
-import { closestName, readShebang } from '../platform/index.js';
+import { BuildError, closest, type Span } from '../base/index.js';
+import { readShebang } from '../platform/index.js';
 import { companionsOf, packageCompanions } from './companions.js';
 import { packageClosure, packageFiles, packageNames } from './debian-packages.js';
 import { type HostFiles, isPrivate } from './host-files.js';
@@ -117,7 +117,7 @@ function findProgram({ request }: Collection, name: string): string | undefined 
 
 function notFound({ request }: Collection, name: string): BuildError {
   const known = name.startsWith('/') ? [] : [...request.searchPath.flatMap(listedNames), ...packageNames()];
-  const close = closestName(name, known);
+  const close = closest(name, known);
   return new BuildError('HOST_PROGRAM_NOT_FOUND', {
     message: `this machine has no ${name.startsWith('/') ? 'program' : 'program or installed package'} ${name}`,
     hint: close
