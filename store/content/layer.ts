@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TarEntry } from '../format/entry.js';
 import { encodeIndex } from '../format/index-encode.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer, Lease } from '../types.js';
@@ -38,7 +37,7 @@ export function stageLayer(lease: Lease): string {
  * Makes the staged tar a layer. Idempotent: where another process was faster, its files stay.
  *
  * @param tar what was written to `<stage>/tar`
- * @param options.entries what lies in the tar, if known; else it is scanned
+ * @param options.index its index, if it is made already
  * @param options.alongside writes further rows in the same transaction
  * @throws StoreError TAR_*: not a tar that can be a layer; then nothing was published
  */
@@ -46,7 +45,7 @@ export async function publishLayer(
   store: Store,
   stage: string,
   tar: { readonly sha256: string; readonly size: number },
-  options: { readonly entries?: readonly TarEntry[]; readonly alongside?: (diffId: DiffId) => void } = {},
+  options: { readonly index?: Buffer | null; readonly alongside?: (diffId: DiffId) => void } = {},
 ): Promise<Layer> {
   const alongside = options.alongside ?? (() => {});
   const diffId = parseDiffId(`sha256:${tar.sha256}`);
@@ -57,8 +56,9 @@ export async function publishLayer(
     await discard(store, stage);
     return known;
   }
-  const indexSize = writeIndex(stage, tar.size, options.entries ?? scanTar(join(stage, 'tar'), tar.size));
-  const row: LayerRow = { diffId, size: tar.size, indexSize };
+  const index = options.index === undefined ? indexOf(join(stage, 'tar'), tar.size) : options.index;
+  if (index !== null) writeFileSync(join(stage, 'index.erofs'), index, { mode: 0o600 });
+  const row: LayerRow = { diffId, size: tar.size, indexSize: index?.length ?? null };
   writeFileSync(join(stage, 'record.json'), `${JSON.stringify(row)}\n`, { mode: 0o600 });
 
   await whileLocked(store.dir, 'shared', () =>
@@ -80,18 +80,15 @@ export function renewIndex(store: Store, diffId: DiffId): void {
   const tar = paths.tarPath(store.dir, diffId);
   const target = paths.indexPath(store.dir, diffId);
   const { size } = statSync(tar);
-  const index = encodeIndex(scanTar(tar, size), size);
+  const index = indexOf(tar, size);
   if (index === null) return;
   const temp = `${target}.${randomUUID()}`;
   writeFileSync(temp, index, { mode: 0o600, flush: true });
   renameSync(temp, target);
 }
 
-function writeIndex(stage: string, tarSize: number, entries: readonly TarEntry[]): number | null {
-  const index = encodeIndex(entries, tarSize);
-  if (index === null) return null;
-  writeFileSync(join(stage, 'index.erofs'), index, { mode: 0o600 });
-  return index.length;
+function indexOf(tar: string, size: number): Buffer | null {
+  return encodeIndex(scanTar(tar, size), size);
 }
 
 /** What lies at `target` belongs to nobody: it has no row, or is incomplete. */

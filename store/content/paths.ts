@@ -14,6 +14,8 @@ export const indexPath = (dir: string, diffId: DiffId): string => join(layerDir(
 export const recordPath = (dir: string, diffId: DiffId): string => join(layerDir(dir, diffId), 'record.json');
 export const treesDir = (dir: string): string => join(dir, 'trees');
 export const treeDir = (dir: string, diffId: DiffId): string => join(treesDir(dir), hexOf(diffId));
+/** What is mounted. */
+export const treeRoot = (dir: string, diffId: DiffId): string => join(treeDir(dir, diffId), 'root');
 export const blobsDir = (dir: string): string => join(dir, 'blobs', 'sha256');
 export const blobFile = (dir: string, digest: Digest): string => join(blobsDir(dir), hexOf(digest));
 export const tagsDir = (dir: string): string => join(dir, 'tags');

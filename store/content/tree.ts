@@ -1,7 +1,8 @@
 // Trees: a layer unpacked in OverlayFS's lower format, for kernels and users that can't mount an index. Derived from the
-// tar, disposable. A tree is visible when its row is; in user mode its files belong to subordinate ids.
+// tar, disposable. A tree is visible when its row is. In user mode its files belong to subordinate ids; even its root may, and
+// such a directory can't be moved by us: so what is made and moved is a directory of ours with the root in it.
 import { randomUUID } from 'node:crypto';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host } from '#native';
 import { scanTar } from '../format/tar-scan.js';
@@ -11,34 +12,42 @@ import type { DiffId } from '../words.js';
 import { hasCode } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
-import { trashDir, treeDir } from './paths.js';
+import { trashDir, treeDir, treeRoot } from './paths.js';
 import { discard } from './trash.js';
 
 /** The directory of the layer's tree, made now if there is none. Processes that make the same one at once do no harm. */
 export async function makeTree(store: Store, lease: Lease, host: Host, layer: Layer): Promise<string> {
-  const target = treeDir(store.dir, layer.diffId);
-  if (hasTree(store, layer.diffId)) return target;
+  const root = treeRoot(store.dir, layer.diffId);
+  if (hasTree(store, layer.diffId)) return root;
   store.requireWritable();
   const made = lease.path('tree');
-  await host.applyTree(made, treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath));
+  mkdirSync(made, { mode: 0o700 });
+  await host.applyTree(join(made, 'root'), treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath));
   if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
-  return target;
+  return root;
 }
 
 /** Makes a directory the layer's tree; false if there is one already or the directory can't be moved. */
-export async function adoptTree(store: Store, diffId: DiffId, dir: string): Promise<boolean> {
+export async function adoptTree(store: Store, lease: Lease, diffId: DiffId, dir: string): Promise<boolean> {
   if (hasTree(store, diffId)) return false;
+  const made = lease.path('tree');
+  mkdirSync(made, { mode: 0o700 });
   try {
-    return await publishTree(store, diffId, dir);
+    renameSync(dir, join(made, 'root'));
   } catch (error) {
+    rmdirSync(made);
     // The step gave the root directory to another id: only its owner may move it.
     if (hasCode(error, 'EACCES', 'EPERM')) return false;
     throw error;
   }
+  if (await publishTree(store, diffId, made)) return true;
+  renameSync(join(made, 'root'), dir);
+  rmdirSync(made);
+  return false;
 }
 
 function hasTree(store: Store, diffId: DiffId): boolean {
-  return store.database.hasTree(diffId) && existsSync(treeDir(store.dir, diffId));
+  return store.database.hasTree(diffId) && existsSync(treeRoot(store.dir, diffId));
 }
 
 async function publishTree(store: Store, diffId: DiffId, dir: string): Promise<boolean> {

@@ -1,9 +1,9 @@
 // Stores, layers and other processes for the tests of store/content.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, createReadStream, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll } from 'vitest';
@@ -22,7 +22,7 @@ export function whenDone(cleanup: () => Promise<void> | void): void {
 
 export function tempDir(): string {
   const dir = mkdtempSync(join(tmpdir(), 'store-content-'));
-  whenDone(() => rm(dir, { recursive: true, force: true }));
+  whenDone(() => rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
   return dir;
 }
 
@@ -80,6 +80,7 @@ export function damage(path: string): void {
 /** A program of its own, bundled from TypeScript, that does `work` to a store. */
 export async function workerProgram(): Promise<string> {
   const outdir = tempDir();
+  chmodSync(outdir, 0o755);
   await build({
     entryPoints: [join(import.meta.dirname, 'content-worker.ts')],
     outfile: join(outdir, 'worker.mjs'),
@@ -93,9 +94,25 @@ export async function workerProgram(): Promise<string> {
   return join(outdir, 'worker.mjs');
 }
 
-export function startWorker(program: string, args: readonly string[]): ChildProcess {
+export function startWorker(program: string, args: readonly string[], user: Partial<User> = {}): ChildProcess {
   const env = { ...process.env, TSBUILD_NATIVE_DIR: join(import.meta.dirname, '../../native/build') };
-  return spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  return spawn(process.execPath, [program, ...args], { env, cwd: '/', ...user, stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** An ordinary user with subordinate ids: the one that tests run as, or the one that setup made. */
+export function ordinaryUser(): User | null {
+  if (!isRoot) return userInfo();
+  try {
+    const id = (flag: string): number => Number(execFileSync('id', [flag, 'tsbuild-test'], { stdio: 'pipe' }));
+    return { uid: id('-u'), gid: id('-g') };
+  } catch {
+    return null;
+  }
 }
 
 /** What a worker printed, and how it ended. */
