@@ -42,7 +42,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     parsePlatform,
   };
   const bases = await loadBases(file, options, { request, io, lease });
-  const graph = planBuild(file, options, bases);
+  const graph = withNetwork(planBuild(file, options, bases), request.network);
   announce(graph, request, io);
 
   const effects = openEffects({ graph, request, io, lease, bases });
@@ -60,6 +60,14 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   } finally {
     effects.close();
   }
+}
+
+/** Steps that name no network get the build's; it is part of their key. */
+function withNetwork(graph: BuildGraph, network: BuildRequest['network']): BuildGraph {
+  const vertices = graph.vertices.map((vertex) =>
+    vertex.kind === 'run' && vertex.network === 'default' ? { ...vertex, network } : vertex,
+  );
+  return { ...graph, vertices };
 }
 
 function announce(graph: BuildGraph, request: BuildRequest, io: BuildIo): void {

@@ -23,12 +23,11 @@ export interface BuildRequest {
   readonly useCache: boolean;
   readonly pull: 'missing' | 'always';
   readonly secrets: ReadonlyMap<string, Buffer>;
+  /** Of steps that don't say. */
   readonly network: 'default' | 'host' | 'none';
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
   /** Where `host://` looks for programs that the system's directories don't have. */
   readonly searchPath: readonly string[];
-  /** Wait until the result has reached the disk. */
-  readonly sync: boolean;
 }
 
 export interface BuildIo {

@@ -6,16 +6,16 @@ import { BuildError, type EventSink, type SourceFile } from '../base/index.js';
 import { type BuildRequest, buildImage, type NamedContext } from '../build/index.js';
 import { parsePlatform } from '../platform/index.js';
 import { jsonReport, plainReport } from '../report/index.js';
-import { type Cli, UsageError } from './cli.js';
+import { type Cli, collect, UsageError } from './cli.js';
 
 interface BuildOptions {
   readonly file?: string;
-  readonly tag: readonly string[];
+  readonly tag?: readonly string[];
   readonly target?: string;
-  readonly buildArg: readonly string[];
-  readonly buildContext: readonly string[];
-  readonly label: readonly string[];
-  readonly secret: readonly string[];
+  readonly buildArg?: readonly string[];
+  readonly buildContext?: readonly string[];
+  readonly label?: readonly string[];
+  readonly secret?: readonly string[];
   readonly platform?: string;
   readonly cache: boolean;
   readonly pull: boolean;
@@ -28,28 +28,20 @@ interface BuildOptions {
   readonly store?: string;
 }
 
-const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
-
 export function configure(command: Command): void {
   command
     .argument('[context]', 'directory that COPY and ADD read', '.')
     .option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)')
-    .option('-t, --tag <name>', 'name the image; may be given several times', collect, [])
+    .option('-t, --tag <name>', 'name the image; may be given several times', collect)
     .option('--target <stage>', 'build up to this stage')
-    .option(
-      '--build-arg <name[=value]>',
-      'value of an ARG; without =value it is taken from the environment',
-      collect,
-      [],
-    )
+    .option('--build-arg <name[=value]>', 'value of an ARG; without =value it is taken from the environment', collect)
     .option(
       '--build-context <name=source>',
       'a named context: a directory, oci-layout://DIR[:tag], or an image',
       collect,
-      [],
     )
-    .option('--label <name=value>', 'label of the image', collect, [])
-    .option('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret', collect, [])
+    .option('--label <name=value>', 'label of the image', collect)
+    .option('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret', collect)
     .option('--platform <os/arch[/variant]>', "platform of the image (default: this machine's)")
     .option('--no-cache', 'execute every step')
     .option('--pull', 'look for newer base images in their registries')
@@ -80,7 +72,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   }
   const request = buildRequest(options, command.args[0] ?? '.', cli);
   const quiet = options.quiet === true || options.progress === 'quiet';
-  const store = await cli.openStore(options.store);
+  const store = await cli.openStore(options.store, { sync: options.sync === true });
   const image = await buildImage(request, {
     store,
     openHost: () => cli.openHost(),
@@ -104,19 +96,18 @@ function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRe
     buildfile: source,
     buildfilePath: path,
     contextDir,
-    contexts: new Map(options.buildContext.map((text) => namedContext(text))),
+    contexts: new Map((options.buildContext ?? []).map((text) => namedContext(text))),
     target: options.target,
-    buildArgs: new Map(options.buildArg.flatMap((text) => buildArg(text, cli.env))),
-    labels: new Map(options.label.map((text) => keyAndValue(text, '--label'))),
+    buildArgs: new Map((options.buildArg ?? []).flatMap((text) => buildArg(text, cli.env))),
+    labels: new Map((options.label ?? []).map((text) => keyAndValue(text, '--label'))),
     platform: options.platform === undefined ? null : parsePlatform(options.platform),
-    tags: options.tag,
+    tags: options.tag ?? [],
     useCache: options.cache,
     pull: options.pull ? 'always' : 'missing',
-    secrets: new Map(options.secret.map((text) => secret(text, cli.env))),
+    secrets: new Map((options.secret ?? []).map((text) => secret(text, cli.env))),
     network: options.network,
     archPolicy: options.archPolicy,
     searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),
-    sync: options.sync === true,
   };
 }
 

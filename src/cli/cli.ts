@@ -15,7 +15,7 @@ export interface Cli {
   out(text: string): void;
   err(text: string): void;
   /** Opens the store that --store, TSBUILD_STORE or the default names; closed when the command ends. */
-  openStore(dir: string | undefined): Promise<Store>;
+  openStore(dir: string | undefined, options?: { readonly sync?: boolean }): Promise<Store>;
   /** The machine, as root or as an ordinary user; closed when the command ends. */
   openHost(): Promise<Host>;
 }
@@ -40,7 +40,7 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli
     signal,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
-    openStore: (dir) => opened(openStore(dir ?? defaultStore(env), storeOptions(env))),
+    openStore: (dir, options) => opened(openStore(dir ?? defaultStore(env), { ...storeOptions(env), ...options })),
     openHost: () => opened(openHost()),
   };
   return {
@@ -65,4 +65,9 @@ function storeOptions(env: NodeJS.ProcessEnv): { form?: 'index' | 'tree' } {
     message: `TSBUILD_FORM is ${JSON.stringify(form)}`,
     hint: "set it to 'index' or 'tree'",
   });
+}
+
+/** Parser of an option that may be given several times; without it the option is undefined. */
+export function collect(value: string, all: readonly string[] = []): readonly string[] {
+  return [...all, value];
 }

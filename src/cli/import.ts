@@ -3,19 +3,17 @@ import type { Command } from 'commander';
 import { type Lease, openLease, type Store, type StoredImage, tagImage } from '#store';
 import { parsePlatform } from '../platform/index.js';
 import { importDebian, importRootfs, type OnSourceProgress } from '../source/index.js';
-import { type Cli, UsageError } from './cli.js';
+import { type Cli, collect, UsageError } from './cli.js';
 
 interface ImportCommand {
   readonly debian?: string;
   readonly mirror?: string;
-  readonly include: readonly string[];
-  readonly tag: readonly string[];
+  readonly include?: readonly string[];
+  readonly tag?: readonly string[];
   readonly platform?: string;
   readonly quiet?: boolean;
   readonly store?: string;
 }
-
-const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
 
 export function configure(command: Command): void {
   command
@@ -25,8 +23,8 @@ export function configure(command: Command): void {
     )
     .option('--debian <suite>', 'make a minimal Debian with mmdebstrap: bookworm, trixie, …')
     .option('--mirror <url>', "mirror for --debian (default: this machine's)")
-    .option('--include <package>', 'another package for --debian', collect, [])
-    .option('-t, --tag <name>', 'name the image; may be given several times', collect, [])
+    .option('--include <package>', 'another package for --debian', collect)
+    .option('-t, --tag <name>', 'name the image; may be given several times', collect)
     .option('--platform <os/arch[/variant]>', 'platform of the files (default: what its programs say)')
     .option('-q, --quiet', 'print the image digest only')
     .addHelpText(
@@ -49,7 +47,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   try {
     const image = await importFrom(cli, store, lease, source, options);
     for (const tag of options.tag) tagImage(store, tag, image.digest);
-    const names = options.tag.length > 0 ? ` as ${options.tag.join(', ')}` : '';
+    const names = (options.tag ?? []).length > 0 ? ` as ${(options.tag ?? []).join(', ')}` : '';
     cli.out(options.quiet ? `${image.digest}\n` : `imported ${image.digest}${names}\n`);
     return 0;
   } finally {
@@ -68,7 +66,7 @@ async function importFrom(
     return importDebian(store, lease, {
       suite: options.debian,
       mirror: options.mirror,
-      include: options.include,
+      include: options.include ?? [],
       signal: cli.signal,
       onProgress: progressLines(cli, options.quiet === true),
     });

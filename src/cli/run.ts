@@ -3,11 +3,11 @@ import { type Command, Option } from 'commander';
 import { mountLayer, openLease, openView } from '#store';
 import { runImage } from '../executor/index.js';
 import { hostPlatform, requirePlatform } from '../platform/index.js';
-import { type Cli, UsageError } from './cli.js';
+import { type Cli, collect, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
 
 interface RunOptions {
-  readonly env: readonly string[];
+  readonly env?: readonly string[];
   readonly workdir?: string;
   readonly user?: string;
   readonly entrypoint?: string;
@@ -17,14 +17,12 @@ interface RunOptions {
   readonly store?: string;
 }
 
-const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
-
 export function configure(command: Command): void {
   command
     .argument('<image>', 'name or digest of the image')
     .argument('[command...]', "program and arguments; they replace the image's CMD")
     .passThroughOptions()
-    .option('-e, --env <name[=value]>', 'environment variable', collect, [])
+    .option('-e, --env <name[=value]>', 'environment variable', collect)
     .option('-w, --workdir <dir>', 'working directory')
     .option('-u, --user <user[:group]>', 'user to run as')
     .option('--entrypoint <program>', "replaces the image's ENTRYPOINT")
@@ -52,7 +50,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
         config: image.config,
         command: words,
         entrypoint: options.entrypoint,
-        env: options.env.map((text) => environment(text, cli.env)),
+        env: (options.env ?? []).map((text) => environment(text, cli.env)),
         workdir: options.workdir,
         user: options.user,
         hostname: options.hostname,
