@@ -46,8 +46,9 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const lease = await openLease(store, `import ${source ?? options.debian}`);
   try {
     const image = await importFrom(cli, store, lease, source, options);
-    for (const tag of options.tag) tagImage(store, tag, image.digest);
-    const names = (options.tag ?? []).length > 0 ? ` as ${(options.tag ?? []).join(', ')}` : '';
+    const tags = options.tag ?? [];
+    for (const tag of tags) tagImage(store, tag, image.digest);
+    const names = tags.length > 0 ? ` as ${tags.join(', ')}` : '';
     cli.out(options.quiet ? `${image.digest}\n` : `imported ${image.digest}${names}\n`);
     return 0;
   } finally {
@@ -66,7 +67,7 @@ async function importFrom(
     return importDebian(store, lease, {
       suite: options.debian,
       mirror: options.mirror,
-      include: options.include ?? [],
+      include: options.include,
       signal: cli.signal,
       onProgress: progressLines(cli, options.quiet === true),
     });
