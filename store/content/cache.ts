@@ -14,8 +14,12 @@ export function lookupCache(store: Store, key: string): CacheRecord | null {
   return { diffId: row.diffId, inputs: JSON.parse(row.inputs) as unknown, createdMs: row.createdMs };
 }
 
+/** What a record is made from; `createdMs` is now unless the maker has already told somebody another time. */
+type NewCacheRecord = Omit<CacheRecord, 'createdMs'> & { readonly createdMs?: number };
+
 /** @throws StoreError STORE_READ_ONLY, STORE_FULL */
-export function recordCache(store: Store, key: string, record: Omit<CacheRecord, 'createdMs'>): void {
+export function recordCache(store: Store, key: string, record: NewCacheRecord): void {
   store.requireWritable();
-  store.database.putCache(key, record.diffId, JSON.stringify(record.inputs ?? null));
+  const { diffId, inputs, createdMs } = record;
+  store.database.putCache(key, diffId, JSON.stringify(inputs ?? null), createdMs ?? Date.now());
 }

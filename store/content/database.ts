@@ -197,8 +197,8 @@ export class Database {
 
   // --- cache records ---
 
-  putCache(key: string, diffId: DiffId | null, inputs: string): void {
-    this.#sql.run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?4, ?4)', ...[key, diffId, inputs, Date.now()]);
+  putCache(key: string, diffId: DiffId | null, inputs: string, createdMs: number): void {
+    this.#sql.run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?, ?)', key, diffId, inputs, createdMs, Date.now());
   }
 
   cache(key: string): CacheRow | null {
