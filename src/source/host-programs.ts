@@ -153,11 +153,11 @@ function readHead(path: string): Buffer {
   }
 }
 
+/** False for what can't be looked at, too: PATH may name directories of other people. */
 function isProgram(path: string): boolean {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false;
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return statSync(path).isFile();
   } catch {
     return false;
   }
