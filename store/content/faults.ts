@@ -29,6 +29,7 @@ const hints: Readonly<Record<string, readonly [code: string, text: string, hint:
     'its database is damaged',
     'move meta.db away: the next command rebuilds it',
   ],
+  SQLITE_IOERR_SHMSIZE: ['STORE_FULL', 'no space left', "free some with 'tsbuild gc'"],
   SQLITE_IOERR: ['STORE_IO', 'input/output error in its database', 'is the disk full or failing? See df and dmesg'],
 };
 

@@ -39,8 +39,10 @@ export function startFlush(store: Store): void {
   const files = filesOf(store, batch);
   const whole = batch.trees.length > 0 || files.length > manyFiles;
   const args = whole ? ['-f', store.dir] : ['-d', '--', ...files];
-  const script = 'sync "$@" && mv -- "$0.json" "$0.done"';
-  const child = spawn('sh', ['-c', script, name, ...args], { detached: true, stdio: 'ignore', cwd: '/' });
+  // The log of the database too, if it is still there: another process may have worked it in.
+  const script = 'sync -d -- "$1" 2>/dev/null; shift; sync "$@" && mv -- "$0.json" "$0.done"';
+  const log = `${paths.databasePath(store.dir)}-wal`;
+  const child = spawn('sh', ['-c', script, name, log, ...args], { detached: true, stdio: 'ignore', cwd: '/' });
   child.on('error', () => {
     // Nothing is lost: unflushed objects are verified after a reboot.
   });
@@ -52,12 +54,22 @@ export function applyFlushed(store: Store): void {
   for (const name of readdirSync(paths.flushDir(store.dir))) {
     const path = join(paths.flushDir(store.dir), name);
     if (name.endsWith('.done')) {
-      const batch = readBatch(path);
-      if (batch !== null) store.database.transaction(() => store.database.markFlushed(batch));
-      rmSync(path, { force: true });
+      if (tryMark(store, readBatch(path))) rmSync(path, { force: true });
     } else if (ageMs(path) > abandonedMs) {
       rmSync(path, { force: true });
     }
+  }
+}
+
+/** False on a full disk: it can wait. */
+function tryMark(store: Store, batch: Unflushed | null): boolean {
+  if (batch === null) return true;
+  try {
+    store.database.transaction(() => store.database.markFlushed(batch));
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'STORE_FULL')) return false;
+    throw error;
   }
 }
 

@@ -19,6 +19,7 @@ import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
 import { leaseAlive, sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
+import { makeReserve } from './reserve.js';
 import { diskBytes } from './usage.js';
 
 export interface GarbageOptions {
@@ -57,6 +58,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   }
   bytes += await emptyTrashNow(dir, options.host);
   store.database.checkpoint();
+  makeReserve(dir);
   return { ...counts, bytes };
 }
 

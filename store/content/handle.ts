@@ -7,6 +7,8 @@ export interface StoreOptions {
   readonly form?: 'index' | 'tree' | undefined;
   /** Closing waits until everything written has reached the disk. */
   readonly sync?: boolean | undefined;
+  /** Opened to make room: on a full disk the store's reserve is given up for it. */
+  readonly freeing?: boolean | undefined;
   /** Stands in for the kernel's boot id. */
   readonly bootId?: string | undefined;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bootId } from '#native';
 import { StoreError } from '../errors.js';
-import { openDatabase } from './database.js';
+import { type Database, openDatabase } from './database.js';
 import { hasCode, storeFault } from './faults.js';
 import { applyFlushed, flushStore, startFlush } from './flush.js';
 import { Store, type StoreOptions } from './handle.js';
@@ -11,6 +11,7 @@ import { sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
 import { rebuildDatabase } from './rebuild.js';
 import { recoverUnflushed } from './recover.js';
+import { giveUpReserve, makeReserve } from './reserve.js';
 import { schemaVersion } from './schema.js';
 import { type Engine, loadEngine } from './sql.js';
 import { emptyTrash, trashForgotten } from './trash.js';
@@ -36,7 +37,7 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     const swept = await sweepLeases(root);
     const lost = !fs.existsSync(paths.databasePath(root));
     if (lost) await whileLocked(root, 'exclusive', () => createDatabase(root, engine, boot));
-    const database = openDatabase(engine, paths.databasePath(root), boot);
+    const database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
     const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
     refuseNewer(root, database.version(), schemaVersion);
     applyFlushed(store);
@@ -49,6 +50,16 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
   }
 }
 
+/** Opens the database on a disk that may be full: even reading needs a little room for its shared memory. */
+function openFull(root: string, options: StoreOptions, open: () => Database): Database {
+  try {
+    return open();
+  } catch (error) {
+    if (!hasCode(error, 'STORE_FULL') || options.freeing !== true || !giveUpReserve(root)) throw error;
+    return open();
+  }
+}
+
 async function finishStore(store: Store): Promise<void> {
   if (store.readOnly || !store.database.wrote) return;
   if (store.options.sync) await flushStore(store);
@@ -57,7 +68,7 @@ async function finishStore(store: Store): Promise<void> {
 
 async function createStore(root: string, engine: Engine, boot: string): Promise<void> {
   fs.mkdirSync(root, { recursive: true, mode: 0o700 });
-  const known = new Set(['format.json', 'format.json.new', 'meta.db', 'meta.db-wal', 'meta.db-shm', 'lock']);
+  const known = new Set(['format.json', 'format.json.new', 'meta.db', 'meta.db-wal', 'meta.db-shm', 'lock', 'reserve']);
   for (const path of paths.storeDirs(root)) known.add(path.slice(root.length + 1).split('/')[0] ?? '');
   const foreign = fs.readdirSync(root).find((name) => !known.has(name));
   if (foreign !== undefined) {
@@ -74,6 +85,7 @@ async function createStore(root: string, engine: Engine, boot: string): Promise<
       fs.chmodSync(path, 0o700);
     }
     createDatabase(root, engine, boot);
+    makeReserve(root);
     // Last of all, so that a directory with a format is a complete store.
     const format = `${paths.formatPath(root)}.new`;
     fs.writeFileSync(format, `${JSON.stringify({ format: 'tsbuild-store', version: formatVersion })}\n`, {

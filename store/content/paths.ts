@@ -22,6 +22,7 @@ export const tagsDir = (dir: string): string => join(dir, 'tags');
 /** Named by the hash of the reference: a reference may be longer than a file name. */
 export const tagFile = (dir: string, reference: string): string =>
   join(tagsDir(dir), `${createHash('sha256').update(reference).digest('hex')}.json`);
+export const reservePath = (dir: string): string => join(dir, 'reserve');
 export const tmpDir = (dir: string): string => join(dir, 'tmp');
 export const leaseDir = (dir: string, lease: string): string => join(tmpDir(dir), lease);
 export const leaseLock = (dir: string, lease: string): string => join(tmpDir(dir), `${lease}.lock`);

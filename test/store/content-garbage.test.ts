@@ -169,6 +169,39 @@ test.skipIf(!isRoot)('on a disk with no byte free garbage is collected all the s
   await store.close();
 });
 
+test.skipIf(!isRoot)(
+  'a process that finds the disk full can read, and one that comes to make room makes it',
+  async () => {
+    const mount = tempDir();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'none', mount]);
+    whenDone(() => void execFileSync('umount', ['-l', mount]));
+    const dir = join(mount, 'store');
+    const tar = sampleTar('large', 5);
+    const program = await workerProgram();
+    expect((await outcome(startWorker(program, [dir, 'import', tar.path]))).code).toBe(0);
+    await expect.poll(() => readdirSync(join(dir, 'flush')).filter((name) => name.endsWith('.done'))).toHaveLength(1);
+    const fill = (name: string): void =>
+      void execFileSync('sh', ['-c', `dd if=/dev/zero of=${mount}/${name} bs=4k 2>/dev/null || true`]);
+    fill('filler');
+    const reader = await openStore(dir);
+    expect(reader.database.layer(tar.diffId)).not.toBeNull();
+    await expect(openLease(reader, 'test')).rejects.toMatchObject({ code: 'STORE_FULL' });
+    await reader.close();
+
+    // As after the last process has gone, and its shared memory with it.
+    const other = join(mount, 'other');
+    execFileSync('rm', [join(mount, 'filler')]);
+    execFileSync('cp', ['-a', dir, other]);
+    execFileSync('rm', ['-f', join(other, 'meta.db-shm')]);
+    fill('filler');
+    await expect(openStore(other)).rejects.toMatchObject({ code: 'STORE_FULL' });
+    const store = await openStore(other, { freeing: true });
+    expect(await collectGarbage(store)).toMatchObject({ layers: 1 });
+    expect(existsSync(join(other, 'reserve'))).toBe(true);
+    await store.close();
+  },
+);
+
 test('the bill adds up to what du says, and tells shared from own', async () => {
   const { store, lease } = await openTemp();
   const [base, one, two, spare] = await Promise.all(
