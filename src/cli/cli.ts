@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Host, openHost } from '#native';
-import { openStore, type Store } from '#store';
+import { openStore, type Store, type StoreOptions } from '#store';
 import { CodedError } from '../base/index.js';
 
 /** A command line that can't be understood. Exit code 2. */
@@ -15,7 +15,7 @@ export interface Cli {
   out(text: string): void;
   err(text: string): void;
   /** Opens the store that --store, TSBUILD_STORE or the default names; closed when the command ends. */
-  openStore(dir: string | undefined, options?: { readonly sync?: boolean }): Promise<Store>;
+  openStore(dir: string | undefined, options?: StoreOptions): Promise<Store>;
   /** The machine, as root or as an ordinary user; closed when the command ends. */
   openHost(): Promise<Host>;
 }
@@ -57,7 +57,7 @@ function defaultStore(env: NodeJS.ProcessEnv): string {
 }
 
 /** TSBUILD_FORM chooses how layers are mounted, for tests and for kernels that only claim to mount indexes. */
-function storeOptions(env: NodeJS.ProcessEnv): { form?: 'index' | 'tree' } {
+function storeOptions(env: NodeJS.ProcessEnv): StoreOptions {
   const form = env.TSBUILD_FORM;
   if (form === undefined || form === '') return {};
   if (form === 'index' || form === 'tree') return { form };

@@ -21,7 +21,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
       hint: '--keep-days 7',
     });
   }
-  const store = await cli.openStore(options.store);
+  const store = await cli.openStore(options.store, { freeing: true });
   const host = await cli.openHost();
   const freed = await collectGarbage(store, { keepCacheMs: days * dayMs, host });
   const { images, layers, blobs, trees, cacheRecords, bytes } = freed;

@@ -43,6 +43,6 @@ async function report(error: unknown, argv: readonly string[]): Promise<number> 
 const argv = process.argv.slice(2);
 main(argv)
   .catch((error: unknown) => report(error, argv))
-  .then((code) => {
-    process.exitCode = code;
-  });
+  // Not by waiting for the end: the database would write its log back, and wait for the disk. All output is written
+  // by now: pipes, files and terminals are synchronous on Linux.
+  .then((code) => process.exit(code));

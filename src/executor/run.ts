@@ -80,6 +80,9 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
     io.signal.throwIfAborted();
     if (exit.exitCode !== 0) throw stepFailure(vertex, exit, tail);
     return { scratchDir, exit };
+  } catch (error) {
+    await io.host.remove([scratchDir]); // only the host may remove what a user's step wrote
+    throw error;
   } finally {
     cgroup.remove();
   }
