@@ -1,7 +1,7 @@
 // An ordinary user's user and mount namespace, held open by one launcher process; others join it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { SystemError } from './errors.js';
-import { launcherFile } from './launch.js';
+import { launcherFile } from './launcher-pool.js';
 import { readIdMaps } from './subordinate-ids.js';
 
 export interface Holder {

@@ -11,8 +11,9 @@ import {
   encodeWalk,
 } from './batch-codec.js';
 import { type Holder, openHolder } from './holder.js';
-import { type Launcher, openLauncher } from './launch.js';
+import { launchStep } from './launch.js';
 import { launchBatch } from './launch-batch.js';
+import { type LauncherPool, openLauncherPool } from './launcher-pool.js';
 import { probeIndex } from './probe-index.js';
 import { readIdMaps } from './subordinate-ids.js';
 import type { Host } from './types.js';
@@ -35,7 +36,7 @@ function isInitialNamespace(): boolean {
 }
 
 function rootHost(): Host {
-  const launcher = openLauncher([]);
+  const pool = openLauncherPool([]);
   return {
     kind: 'root',
     manyIds: true,
@@ -43,9 +44,9 @@ function rootHost(): Host {
     assemble: assembleTar,
     applyTree: async (dir, ops) => void decodeApply(await launchBatch([], 'apply', encodeApply(dir, ops)), dir),
     remove: removeTrees,
-    runStep: (spec, handlers) => launcher.run(spec, handlers),
+    runStep: (spec, handlers) => launchStep(pool, spec, handlers),
     canMountIndex: probeIndex,
-    close: async () => launcher.close(),
+    close: async () => pool.close(),
   };
 }
 
@@ -55,13 +56,13 @@ async function useOwnNamespace(): Promise<Holder> {
 }
 
 function userHost(open: () => Promise<Holder>, manyIds: boolean): Host {
-  let opening: Promise<Holder> | undefined;
-  let launcher: Launcher | undefined;
-  const join = async (): Promise<readonly string[]> => {
-    opening ??= open();
-    return (await opening).join;
+  let opening: Promise<{ readonly holder: Holder; readonly pool: LauncherPool }> | undefined;
+  const enter = () => {
+    opening ??= open().then((holder) => ({ holder, pool: openLauncherPool(holder.join) }));
+    return opening;
   };
-  const batch = async (verb: string, request: Buffer): Promise<Buffer> => launchBatch(await join(), verb, request);
+  const batch = async (verb: string, request: Buffer): Promise<Buffer> =>
+    launchBatch((await enter()).holder.join, verb, request);
   return {
     kind: 'user',
     manyIds,
@@ -69,14 +70,12 @@ function userHost(open: () => Promise<Holder>, manyIds: boolean): Host {
     assemble: async (request) => decodeAssemble(await batch('assemble', encodeAssemble(request))),
     applyTree: async (dir, ops) => void decodeApply(await batch('apply', encodeApply(dir, ops)), dir),
     remove: async (dirs) => decodeRemove(await batch('remove', encodeRemove(dirs))),
-    runStep: async (spec, handlers) => {
-      launcher ??= openLauncher(await join());
-      return launcher.run(spec, handlers);
-    },
+    runStep: async (spec, handlers) => launchStep((await enter()).pool, spec, handlers),
     canMountIndex: async () => false, // EROFS can't be mounted in a user namespace
     close: async () => {
-      launcher?.close();
-      await (await opening)?.close();
+      const opened = await opening?.catch(() => undefined); // who asked for it was told
+      opened?.pool.close();
+      await opened?.holder.close();
     },
   };
 }

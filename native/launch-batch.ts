@@ -1,7 +1,7 @@
 // Batches run by the launcher: applyTree always (it confines itself to the target), all of them inside a user namespace.
 import { spawn } from 'node:child_process';
 import { SystemError } from './errors.js';
-import { launcherFile } from './launch.js';
+import { launcherFile } from './launcher-pool.js';
 
 /** Sends `request` to the launcher's command `verb` and returns its reply. */
 export function launchBatch(join: readonly string[], verb: string, request: Buffer): Promise<Buffer> {

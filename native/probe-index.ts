@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { launcherFile } from './launch.js';
+import { launcherFile } from './launcher-pool.js';
 
 /** Mounts a layer's index for a moment: false where the kernel has no file-backed EROFS or we are not root. */
 export function probeIndex(index: string, tar: string): Promise<boolean> {

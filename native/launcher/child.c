@@ -73,12 +73,11 @@ static int raise_loopback(struct tsb_report *report) {
 }
 
 /* A root that can be left upwards would be the host's. */
-static int require_top(struct tsb_report *report) {
-  struct stat root;
+static int require_top(struct stat *root, struct tsb_report *report) {
   struct stat parent;
-  if (stat("/", &root) < 0 || stat("/..", &parent) < 0)
+  if (stat("/", root) < 0 || stat("/..", &parent) < 0)
     return failed(report, TSB_STAGE_ROOT, "/");
-  if (root.st_dev != parent.st_dev || root.st_ino != parent.st_ino)
+  if (root->st_dev != parent.st_dev || root->st_ino != parent.st_ino)
     return failed_with(report, TSB_STAGE_ROOT, EXDEV, "/..");
   return 0;
 }
@@ -97,7 +96,7 @@ static int enter_root(int root, struct tsb_report *report) {
     return failed(report, TSB_STAGE_ROOT, "old root");
   if (chdir("/") < 0)
     return failed(report, TSB_STAGE_ROOT, "/");
-  return require_top(report);
+  return 0;
 }
 
 static int build_root(struct tsb_step *step) {
@@ -117,17 +116,6 @@ static int build_root(struct tsb_step *step) {
   return enter_root(root, report);
 }
 
-static int prepare(struct tsb_step *step) {
-  struct tsb_report *report = &step->shared->report;
-  if (enter_namespaces(step) < 0)
-    return -1;
-  if (!step->spec.host_network && raise_loopback(report) < 0)
-    return -1;
-  if (sethostname(step->spec.hostname, strlen(step->spec.hostname)) < 0)
-    return failed(report, TSB_STAGE_HOSTNAME, step->spec.hostname);
-  return build_root(step);
-}
-
 /* The step sees this process as its pid 1: not with a path of the host. */
 static void rename_process(char **argv) {
   static const char name[] = "init";
@@ -139,25 +127,69 @@ static void rename_process(char **argv) {
   prctl(PR_SET_NAME, name);
 }
 
+/* Leaves the program's process the three standard streams, `started` and `ready`: no mount, no
+ * namespace, none of the manager's channels. Returns the place of `ready` or -1. */
+static int keep_descriptors(struct tsb_step *step, int ready) {
+  enum { STARTED = 3, READY = 4, FIRST_FREE = 5 };
+  int started = fcntl(step->started_write, F_DUPFD_CLOEXEC, FIRST_FREE);
+  int moved = fcntl(ready, F_DUPFD_CLOEXEC, FIRST_FREE);
+  if (started < 0 || moved < 0)
+    return -1;
+  if (dup3(started, STARTED, O_CLOEXEC) < 0 || dup3(moved, READY, O_CLOEXEC) < 0)
+    return -1;
+  return sys_close_range(FIRST_FREE, ~0u, 0) < 0 ? -1 : READY;
+}
+
+/* Starts the process that will become the program. Returns its pid, with *ready to tell it that the
+ * root is there. */
+static pid_t start_program(struct tsb_step *step, int *ready) {
+  struct tsb_report *report = &step->shared->report;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0)
+    return failed(report, TSB_STAGE_INIT, "pipe");
+  pid_t program = fork();
+  if (program < 0)
+    return failed(report, TSB_STAGE_INIT, "fork");
+  if (program == 0) {
+    int kept = keep_descriptors(step, ends[0]);
+    if (kept >= 0)
+      become_program(step, kept);
+    failed(report, TSB_STAGE_INIT, "descriptors");
+    _exit(1);
+  }
+  close(ends[0]);
+  close(step->started_write); /* from here on its end says that the program runs */
+  *ready = ends[1];
+  return program;
+}
+
+static int prepare(struct tsb_step *step) {
+  struct tsb_report *report = &step->shared->report;
+  if (!step->spec.host_network && raise_loopback(report) < 0)
+    return -1;
+  if (sethostname(step->spec.hostname, strlen(step->spec.hostname)) < 0)
+    return failed(report, TSB_STAGE_HOSTNAME, step->spec.hostname);
+  return build_root(step);
+}
+
+static int announce_root(int ready, struct tsb_report *report) {
+  struct stat root;
+  if (require_top(&root, report) < 0)
+    return -1;
+  const struct tsb_root_id id = {.device = root.st_dev, .inode = root.st_ino};
+  /* A program that ended already (it could not confine itself) has said why. */
+  if (write(ready, &id, sizeof id) != sizeof id && errno != EPIPE)
+    return failed(report, TSB_STAGE_INIT, "pipe");
+  return 0;
+}
+
 void run_child(struct tsb_step *step) {
-  if (prepare(step) < 0)
+  int ready = -1;
+  if (enter_namespaces(step) < 0)
     _exit(1);
   rename_process(step->argv);
-  /* Mounts, namespaces and the manager's channels: nothing but the three standard streams and the
-   * descriptor that says "started" goes on. */
-  int started = 3;
-  if (step->started_write != started && dup3(step->started_write, started, O_CLOEXEC) < 0) {
-    failed(&step->shared->report, TSB_STAGE_INIT, "descriptor");
+  pid_t program = start_program(step, &ready);
+  if (program < 0 || prepare(step) < 0 || announce_root(ready, &step->shared->report) < 0)
     _exit(1);
-  }
-  step->started_write = started;
-  sys_close_range(4, ~0u, 0);
-  pid_t program = fork();
-  if (program < 0) {
-    failed(&step->shared->report, TSB_STAGE_INIT, "fork");
-    _exit(1);
-  }
-  if (program == 0)
-    become_program(step);
   reap_until_end(step, program);
 }

@@ -53,7 +53,8 @@ static int write_all(int file, const char *bytes, size_t count) {
   return 0;
 }
 
-/* Returns a detached read-only mount of one file on the private tmpfs. */
+/* Returns a detached read-only mount of one file on the private tmpfs. It is a program where its mode
+ * says so, as a heredoc's script is. */
 static int mount_bytes(const struct tsb_mount *mount, const struct tsb_bench *bench, size_t index,
                        struct tsb_report *report) {
   char name[32];
@@ -67,8 +68,9 @@ static int mount_bytes(const struct tsb_mount *mount, const struct tsb_bench *be
   if (place < 0)
     return failed(report, TSB_STAGE_MOUNT, mount->target);
   int source = clone_mount(place, TSB_STAGE_MOUNT, mount->target, report);
-  const unsigned attributes =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  unsigned attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+  if ((mount->mode & 0111) == 0)
+    attributes |= MOUNT_ATTR_NOEXEC;
   if (source < 0)
     return -1;
   if (restrict_mount(source, attributes, TSB_STAGE_MOUNT, mount->target, report) == 0)

@@ -82,7 +82,7 @@ static int attach_layers(struct tsb_step *step, const struct tsb_bench *bench) {
     return -1;
   if (fill_skeleton(step, skeleton) < 0)
     return -1;
-  return attach(bench, step->scratch, "scratch", report);
+  return attach(bench, step->scratch.mount, "scratch", report);
 }
 
 static int set_options(int fs, const struct tsb_step *step, bool with_top) {

@@ -1,28 +1,30 @@
 #include <errno.h>
-#include <linux/capability.h>
-#include <linux/keyctl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "confine.h"
 #include "kernel.h"
-#include "seccomp.h"
 #include "step.h"
 
-/* Docker's default set without NET_RAW, MKNOD and AUDIT_WRITE. */
-static const unsigned kept_capabilities[] = {
-    CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,  CAP_FSETID,           CAP_KILL,       CAP_SETGID,
-    CAP_SETUID, CAP_SETPCAP,      CAP_SETFCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
-};
-
-static uint64_t kept_mask(void) {
-  uint64_t mask = 0;
-  for (size_t i = 0; i < sizeof kept_capabilities / sizeof *kept_capabilities; i++)
-    mask |= 1ull << kept_capabilities[i];
-  return mask;
+/* Waits for pid 1 to enter the root, and makes sure that this process was taken along:
+ * pivot_root(2) moves every process of the namespace whose root was the old one. */
+static int await_root(int ready, struct tsb_report *report) {
+  struct tsb_root_id expected;
+  struct stat root;
+  ssize_t got;
+  do
+    got = read(ready, &expected, sizeof expected);
+  while (got < 0 && errno == EINTR);
+  if (got != sizeof expected) /* pid 1 failed, and said why */
+    return failed_with(report, TSB_STAGE_ROOT, EPIPE, "pid 1");
+  if (stat("/", &root) < 0)
+    return failed(report, TSB_STAGE_ROOT, "/");
+  if (root.st_dev != expected.device || root.st_ino != expected.inode)
+    return failed_with(report, TSB_STAGE_ROOT, EXDEV, "/");
+  return 0;
 }
 
 /* The working directory is the image's word: it is opened beneath the root, past no magic link
@@ -44,20 +46,6 @@ static int enter_workdir(const char *cwd, struct tsb_report *report) {
   return 0;
 }
 
-/* Limits are the host's to give: what can't be set stays as it is. */
-static void set_limits(void) {
-  const rlim_t most_files = 1048576;
-  struct rlimit files;
-  const struct rlimit none = {0, 0};
-  setrlimit(RLIMIT_CORE, &none);
-  if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-    return;
-  if (files.rlim_max > most_files)
-    files.rlim_max = most_files;
-  files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024;
-  setrlimit(RLIMIT_NOFILE, &files);
-}
-
 static void restore_signals(void) {
   const struct sigaction standard = {.sa_handler = SIG_DFL};
   sigset_t none;
@@ -65,59 +53,6 @@ static void restore_signals(void) {
     sigaction(signal, &standard, NULL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int drop_bounding(struct tsb_report *report) {
-  for (unsigned capability = 0; capability < 64; capability++) {
-    if (kept_mask() & (1ull << capability))
-      continue;
-    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
-      continue;
-    if (errno == EINVAL)
-      break; /* past the last one of this kernel */
-    return failed(report, TSB_STAGE_CREDENTIALS, "bounding set");
-  }
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
-    return failed(report, TSB_STAGE_CREDENTIALS, "ambient set");
-  return 0;
-}
-
-/* Where only one id is mapped the kernel denies setgroups(2); the caller's own groups then stay,
- * unnamed. */
-static bool may_set_groups(void) {
-  char answer[8] = "";
-  TSB_FD file = open("/proc/self/setgroups", O_RDONLY | O_CLOEXEC);
-  if (file < 0 || read(file, answer, sizeof answer - 1) <= 0)
-    return true;
-  return strncmp(answer, "deny", 4) != 0;
-}
-
-static int set_capabilities(uint64_t mask) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct data[2] = {0};
-  for (unsigned i = 0; i < 2; i++)
-    data[i].permitted = data[i].effective = (uint32_t)(mask >> (32 * i));
-  return (int)syscall(SYS_capset, &header, data);
-}
-
-/* Seccomp goes in while CAP_SYS_ADMIN is still there: without it no_new_privs would be needed, and
- * su and sudo would fail in the step. */
-static int become_user(const struct tsb_spec *spec, struct tsb_report *report) {
-  char ids[64];
-  snprintf(ids, sizeof ids, "uid %u gid %u", spec->uid, spec->gid);
-  if (may_set_groups() && syscall(SYS_setgroups, spec->group_count, spec->groups) < 0)
-    return failed(report, TSB_STAGE_CREDENTIALS, "groups");
-  if (drop_bounding(report) < 0)
-    return -1;
-  if (install_seccomp(report) < 0)
-    return -1;
-  if (syscall(SYS_setresgid, spec->gid, spec->gid, spec->gid) < 0)
-    return failed(report, TSB_STAGE_CREDENTIALS, ids);
-  if (syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) < 0)
-    return failed(report, TSB_STAGE_CREDENTIALS, ids);
-  if (set_capabilities(spec->uid == 0 ? kept_mask() : 0) < 0)
-    return failed(report, TSB_STAGE_CREDENTIALS, "capabilities");
-  return 0;
 }
 
 static const char *search_path(const struct tsb_spec *spec) {
@@ -156,14 +91,12 @@ static void execute(const struct tsb_spec *spec) {
   errno = refusal;
 }
 
-void become_program(struct tsb_step *step) {
+/* Confines itself while pid 1 still builds the root: on two cores the filter costs no time. */
+void become_program(struct tsb_step *step, int ready) {
   struct tsb_spec *spec = &step->spec;
   struct tsb_report *report = &step->shared->report;
-  umask(022);
-  set_limits();
-  setsid();
-  syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* the filter refuses keys anyway */
-  if (enter_workdir(spec->cwd, report) == 0 && become_user(spec, report) == 0) {
+  if (confine_process(spec, report) == 0 && await_root(ready, report) == 0 &&
+      enter_workdir(spec->cwd, report) == 0 && become_user(spec, report) == 0) {
     restore_signals();
     execute(spec);
     failed(report, TSB_STAGE_EXEC, spec->args[0]);

@@ -25,16 +25,19 @@ static int copy_root_attributes(int like, int upper) {
   return futimens(upper, times);
 }
 
-int open_scratch(const char *directory, int like, struct tsb_report *report) {
-  TSB_FD scratch = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (scratch < 0)
+int open_scratch(const char *directory, int like, struct tsb_scratch *scratch,
+                 struct tsb_report *report) {
+  TSB_FD dir = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (dir < 0)
     return failed(report, TSB_STAGE_SCRATCH, directory);
-  if (mkdirat(scratch, "upper", 0755) < 0 || mkdirat(scratch, "work", 0755) < 0)
+  if (mkdirat(dir, "upper", 0755) < 0 || mkdirat(dir, "work", 0755) < 0)
     return failed(report, TSB_STAGE_SCRATCH, directory);
-  TSB_FD upper = openat(scratch, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  TSB_FD upper = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (upper < 0 || copy_root_attributes(like, upper) < 0)
     return failed(report, TSB_STAGE_SCRATCH, directory);
-  return clone_mount(scratch, TSB_STAGE_SCRATCH, directory, report);
+  scratch->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+  scratch->mount = clone_mount(dir, TSB_STAGE_SCRATCH, directory, report);
+  return scratch->mount < 0 ? -1 : 0;
 }
 
 /* Removes the directory `name` and all in it. The overlay leaves a few levels; anything deeper is
@@ -72,8 +75,7 @@ int renew_work(int directory, const char *work) {
   return mkdirat(directory, work, 0755);
 }
 
-void remove_work(const char *directory) {
-  TSB_FD scratch = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (scratch >= 0)
-    remove_tree(scratch, "work", 16);
+void remove_work(const struct tsb_scratch *scratch) {
+  if (scratch->dir >= 0)
+    remove_tree(scratch->dir, "work", 16);
 }

@@ -4,8 +4,10 @@
 #define TSB_STEP_H
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "report.h"
+#include "scratch.h"
 #include "spec.h"
 
 /* A page that parent and child both see: the only way back once the child is confined. */
@@ -20,8 +22,8 @@ struct tsb_step {
   char **argv; /* of this process */
   struct tsb_spec spec;
   struct tsb_shared *shared;
-  int *layers;  /* detached mounts, in the order of spec.layers */
-  int scratch;  /* detached mount of the scratch directory */
+  int *layers; /* detached mounts, in the order of spec.layers */
+  struct tsb_scratch scratch;
   int host_sys; /* detached mount of the host's /sys for steps on the host's network, else -1 */
   int go_read;  /* the parent writes a byte when maps, cgroups and mounts are ready */
   int go_write;
@@ -34,11 +36,21 @@ struct tsb_step {
 /* Runs the step described on descriptor 3, reporting on descriptor 4. Returns the exit status. */
 int run_step(char **argv);
 
+/* Opens all that the step stands on and starts its child. Returns the child, running, or -1. */
+pid_t start_child(struct tsb_step *step);
+
 /* The child: builds the root, starts the program, reaps. Never returns. */
 __attribute__((noreturn)) void run_child(struct tsb_step *step);
 
-/* The step's first process: confines itself and becomes the program. Never returns. */
-__attribute__((noreturn)) void become_program(struct tsb_step *step);
+/* What pid 1 sends to the step's first process when it has entered the root. */
+struct tsb_root_id {
+  dev_t device;
+  ino_t inode;
+};
+
+/* The step's first process: confines itself, waits for the root on `ready` and becomes the program.
+ * Never returns. */
+__attribute__((noreturn)) void become_program(struct tsb_step *step, int ready);
 
 /* Pid 1: reaps, forwards signals to `program`'s group, ends with it. Never returns. */
 __attribute__((noreturn)) void reap_until_end(struct tsb_step *step, pid_t program);

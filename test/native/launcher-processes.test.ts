@@ -1,12 +1,21 @@
 // What a step can see and do: processes, namespaces, capabilities, system calls. Real steps, as root and as an ordinary user.
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
-import { type Lab, lines, shell, useLabs } from './step-lab.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { isRoot, type Lab, lines, shell, useLabs } from './step-lab.js';
 
 const labs = await useLabs();
 
@@ -123,6 +132,56 @@ function describeNamespaces(lab: Lab): void {
     const pids = await lines(lab, 'cd /proc; for p in [0-9]*; do echo $p; done');
     expect(pids).toEqual(['1', '2']);
   });
+}
+
+describe.skipIf(!isRoot)('cgroups', () => {
+  const made = cgroupParents().map((parent) => join(parent, `tsbuild-test-${process.pid}`));
+  beforeAll(() => {
+    for (const dir of made) mkdirSync(dir);
+  });
+  afterAll(async () => {
+    for (const dir of made) await until(() => removed(dir));
+  });
+
+  test.skipIf(made.length === 0)(
+    'are joined before the step sees anything, and are the root of what it sees',
+    async () => {
+      const lab = labs[0]!;
+      const inside = await lines(lab, 'cat /proc/self/cgroup', { cgroups: made });
+      const outside = readFileSync('/proc/self/cgroup', 'utf8').trim().split('\n');
+      expect(inside).toHaveLength(outside.length);
+      for (const line of inside) expect(line).toMatch(/:\/$/);
+      const { manager } = lab.start({ args: ['sh', '-c', 'echo up; sleep 30'], cgroups: made });
+      await untilOutput(manager, 'up');
+      for (const dir of made) expect(members(dir)).toBe(2);
+      manager.kill('SIGKILL');
+      for (const dir of made) await until(() => members(dir) === 0);
+    },
+  );
+
+  test('one that is missing is LAUNCH_CGROUP', async () => {
+    const { error } = await labs[0]!.run({ cgroups: ['/sys/fs/cgroup/nowhere/at/all'] });
+    expect(error).toMatchObject({ code: 'LAUNCH_CGROUP', errno: 'ENOENT' });
+  });
+});
+
+/** Where this process may make groups: the v2 tree and one v1 controller, as far as they are there. */
+function cgroupParents(): string[] {
+  const candidates = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup/pids', '/sys/fs/cgroup'];
+  return candidates.filter((dir) => existsSync(join(dir, 'cgroup.procs')));
+}
+
+function members(cgroup: string): number {
+  return readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').length - 1;
+}
+
+function removed(dir: string): boolean {
+  try {
+    rmdirSync(dir);
+    return true;
+  } catch {
+    return false; // a process is still leaving
+  }
 }
 
 function describeConfinement(lab: Lab): void {
