@@ -80,6 +80,12 @@ function person(name: Person['name'], uid: number, gid: number): Person {
   return self;
 }
 
+/** What a command that must succeed printed; of one that failed, what it said instead. */
+export function output({ code, stdout, stderr }: Result): string {
+  if (code !== 0) throw new Error(`tsbuild ended with ${code}:\n${stderr}${stdout}`);
+  return stdout;
+}
+
 /** Waits for the end of a started command. */
 export function finished(child: ChildProcess, input?: string): Promise<Result> {
   let stdout = '';
