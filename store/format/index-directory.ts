@@ -1,7 +1,7 @@
 // The contents of an EROFS directory: blocks of 512 bytes, each with its entries in front and their names behind.
 // Names are in byte order over all blocks, '.' and '..' among them, so that a name is found by bisection.
 import { blockSize, direntSize, direntTypes } from './erofs.js';
-import type { NodeType } from './layer-tree.js';
+import type { LayerNode } from './layer-tree.js';
 
 export function sortedNames(names: Iterable<string>): string[] {
   return ['.', '..', ...names].sort(); // one character a byte: the default order is that of bytes
@@ -34,7 +34,8 @@ export function writeDirectory(
   image: Buffer,
   at: number,
   names: readonly string[],
-  childOf: (name: string) => { nid: number; type: NodeType },
+  childOf: (name: string) => LayerNode,
+  nidOf: (child: LayerNode) => number,
 ): void {
   let block = at;
   for (let from = 0; from < names.length; block += blockSize) {
@@ -42,11 +43,11 @@ export function writeDirectory(
     let nameOffset = (end - from) * direntSize;
     for (let i = from; i < end; i++) {
       const name = names[i]!;
-      const { nid, type } = childOf(name);
+      const child = childOf(name);
       const entry = block + (i - from) * direntSize;
-      image.writeUInt32LE(nid, entry); // the high half stays 0: an index is far below 2^37 bytes
+      image.writeUInt32LE(nidOf(child), entry); // the high half stays 0: an index is far below 2^37 bytes
       image.writeUInt16LE(nameOffset, entry + 8);
-      image[entry + 10] = type === 'whiteout' ? direntTypes.char : direntTypes[type];
+      image[entry + 10] = child.type === 'whiteout' ? direntTypes.char : direntTypes[child.type];
       image.write(name, block + nameOffset, 'latin1');
       nameOffset += name.length;
     }

@@ -172,10 +172,10 @@ function write({ rootAt, inodes, time, inodesEnd, dataBlocks }: Plan, tarSize: n
     const content = writeInode(image, inode, ++number, firstDataBlock);
     if (inode.names) {
       const { node, parent, names } = inode;
-      writeDirectory(image, content, names, (name) => {
-        const child = name === '.' ? node : name === '..' ? parent : node.children!.get(name)!;
-        return { nid: inodes.get(child)!.at >>> slotBits, type: child.type };
-      });
+      const childOf = (name: string): LayerNode =>
+        name === '.' ? node : name === '..' ? parent : node.children!.get(name)!;
+      const nidOf = (child: LayerNode): number => inodes.get(child)!.at >>> slotBits;
+      writeDirectory(image, content, names, childOf, nidOf);
     } else if (inode.node.type === 'symlink') {
       image.write(inode.node.linkTarget, content, 'latin1');
     }

@@ -26,6 +26,8 @@ export function readIndexSource(path: string): LayerSource {
 
 const noXattrs: readonly Xattr[] = [];
 
+const typeOfBits = new Map(Object.entries(modeBits).map(([type, bits]) => [bits as number, type as NodeType]));
+
 class IndexSource implements LayerSource {
   readonly root: NodeId;
   readonly #path: string;
@@ -112,18 +114,16 @@ class IndexSource implements LayerSource {
       linkTarget: (type === 'symlink' ? this.#text(id, size) : '') as RawPath,
       devMajor: (device >>> 8) & 0xfff,
       devMinor: (device & 0xff) | ((device >>> 12) & 0xfff00),
-      xattrs: this.#xattrs(id).filter(({ name }) => !isOverlayNote(name)),
+      xattrs: this.#imageXattrs(id),
       dataOffset: chunks?.dataOffset ?? 0,
       pieces: chunks?.pieces ?? null,
     };
   }
 
   #typeOf(at: number, mode: number): NodeType {
-    for (const [type, bits] of Object.entries(modeBits)) {
-      if ((mode & 0o170000) === bits)
-        return type === 'char' && this.#u32(at + 16) === 0 ? 'whiteout' : (type as NodeType);
-    }
-    throw this.#damaged(`the inode at byte ${at}`);
+    const type = typeOfBits.get(mode & 0o170000);
+    if (type === undefined) throw this.#damaged(`the inode at byte ${at}`);
+    return type === 'char' && this.#u32(at + 16) === 0 ? 'whiteout' : type;
   }
 
   #isCompact(at: number): boolean {
@@ -229,6 +229,11 @@ class IndexSource implements LayerSource {
       at = Math.ceil(valueEnd / 4) * 4;
     }
     return xattrs;
+  }
+
+  #imageXattrs(id: NodeId): readonly Xattr[] {
+    const xattrs = this.#xattrs(id);
+    return xattrs.length === 0 ? xattrs : xattrs.filter(({ name }) => !isOverlayNote(name));
   }
 
   #u16(at: number): number {

@@ -1,5 +1,5 @@
 // What a step left in its OverlayFS upperdir → the entries of its layer.
-import type { FileStat, RawPath, Xattr } from '#native';
+import type { ContentRef, FileStat, RawPath, Xattr } from '#native';
 import { StoreError } from '../errors.js';
 import type { DraftEntry } from './entry.js';
 import { quote } from './tar-path.js';
@@ -33,13 +33,12 @@ export function overlayToDrafts(stats: readonly FileStat[], root: string): Draft
       const inode = `${stat.dev}:${stat.ino}`;
       const first = firstNames.get(inode);
       if (first !== undefined) {
-        drafts.push({ ...draftOf(stat, 'hardlink', []), linkTarget: first, devMajor: 0, devMinor: 0 });
+        drafts.push({ ...draftOf(stat, 'hardlink', [], root), linkTarget: first });
         continue;
       }
       firstNames.set(inode, stat.path);
     }
-    const draft = draftOf(stat, stat.type, stepXattrs(stat));
-    drafts.push(draft.size > 0 ? { ...draft, content: { root, path: stat.path, offset: 0 } } : draft);
+    drafts.push(draftOf(stat, stat.type, stepXattrs(stat), root));
     if (stat.type === 'dir' && isOpaque(stat)) {
       drafts.push(markerDraft((stat.path === '' ? opaqueMarker : `${stat.path}/${opaqueMarker}`) as RawPath));
     }
@@ -81,21 +80,25 @@ function markerDraft(path: RawPath): DraftEntry {
   };
 }
 
-function draftOf(stat: FileStat, type: DraftEntry['type'], xattrs: readonly Xattr[]): DraftEntry {
-  return {
-    path: stat.path,
+function draftOf(stat: FileStat, type: DraftEntry['type'], xattrs: readonly Xattr[], root: string): DraftEntry {
+  const { path, size } = stat;
+  const isDevice = type === 'char' || type === 'block';
+  const draft: Omit<DraftEntry, 'content'> & { content?: ContentRef } = {
+    path,
     type,
     mode: stat.mode,
     uid: stat.uid,
     gid: stat.gid,
-    size: type === 'file' ? stat.size : 0,
+    size: type === 'file' ? size : 0,
     mtimeSec: stat.mtimeSec,
     mtimeNsec: stat.mtimeNsec,
     linkTarget: type === 'symlink' ? stat.linkTarget : ('' as RawPath),
-    devMajor: type === 'char' || type === 'block' ? stat.rdevMajor : 0,
-    devMinor: type === 'char' || type === 'block' ? stat.rdevMinor : 0,
+    devMajor: isDevice ? stat.rdevMajor : 0,
+    devMinor: isDevice ? stat.rdevMinor : 0,
     xattrs,
   };
+  if (draft.size > 0) draft.content = { root, path, offset: 0 };
+  return draft;
 }
 
 /** In a user namespace the overlay keeps its notes in `user.`, else in `trusted.`. */

@@ -21,7 +21,7 @@ export interface PaxRecords {
 /** @throws StoreError TAR_PAX_INVALID */
 export function parsePax(data: Buffer, offset: number): PaxRecords {
   const values = new Map<string, string>();
-  const xattrs = new Map<string, Xattr>();
+  let xattrs: Map<string, Xattr> | null = null; // few members have any
   const sparsePairs: number[] = [];
   let at = 0;
   while (at < data.length) {
@@ -31,10 +31,12 @@ export function parsePax(data: Buffer, offset: number): PaxRecords {
     const key = data.toString('latin1', record.key, record.value - 1);
     if (key.startsWith(xattrPrefix)) {
       const name = decodeXattrName(key.slice(xattrPrefix.length));
+      xattrs ??= new Map();
       xattrs.set(name, { name, value: Buffer.from(data.subarray(record.value, at - 1)) });
     } else if (key.startsWith(libarchivePrefix)) {
       const name = unescapePercent(key.slice(libarchivePrefix.length));
       const value = Buffer.from(data.toString('latin1', record.value, at - 1), 'base64');
+      xattrs ??= new Map();
       if (!xattrs.has(name)) xattrs.set(name, { name, value });
     } else if (key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes') {
       const number = parseDecimal(data.toString('latin1', record.value, at - 1));
@@ -45,11 +47,14 @@ export function parsePax(data: Buffer, offset: number): PaxRecords {
       values.set(key, data.toString('latin1', record.value, at - 1));
     }
   }
+  if (xattrs === null) return { values, xattrs: noXattrs, sparsePairs };
   for (const { name } of xattrs.values()) {
     if (name === '' || name.includes('\0')) throw damaged('an extended attribute without a proper name', offset);
   }
   return { values, xattrs: [...xattrs.values()], sparsePairs };
 }
+
+const noXattrs: readonly Xattr[] = [];
 
 /** Where key and value of the record at `at` start and where the record ends; null if it is none. */
 function readRecord(data: Buffer, at: number): { key: number; value: number; end: number } | null {
@@ -69,19 +74,25 @@ function readRecord(data: Buffer, at: number): { key: number; value: number; end
 
 /** '12' or null. */
 export function parseDecimal(text: string): number | null {
-  if (!/^[0-9]{1,16}$/.test(text)) return null;
-  const value = Number(text);
+  if (text.length === 0 || text.length > 16) return null;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return null;
+    value = value * 10 + digit;
+  }
   return Number.isSafeInteger(value) ? value : null;
 }
 
 /** Seconds with a fraction, which may be negative: '-0.5' is second -1 and 500,000,000 ns. */
 export function parseTime(text: string): { sec: number; nsec: number } | null {
-  const match = /^(-?)([0-9]{1,16})(?:\.([0-9]*))?$/.exec(text);
-  if (!match) return null;
-  const sec = Number(match[2]);
-  const nsec = Number((match[3] ?? '').slice(0, 9).padEnd(9, '0'));
-  if (!Number.isSafeInteger(sec)) return null;
-  if (match[1] !== '-') return { sec, nsec };
+  const negative = text.startsWith('-');
+  const dot = text.indexOf('.');
+  const sec = parseDecimal(text.slice(negative ? 1 : 0, dot === -1 ? text.length : dot));
+  const fraction = dot === -1 ? '0' : text.slice(dot + 1, dot + 10).padEnd(9, '0');
+  const nsec = parseDecimal(fraction);
+  if (sec === null || nsec === null) return null;
+  if (!negative) return { sec, nsec };
   return nsec === 0 ? { sec: 0 - sec, nsec: 0 } : { sec: -sec - 1, nsec: 1e9 - nsec };
 }
 
@@ -89,37 +100,18 @@ export function formatTime(sec: number, nsec: number): string {
   if (nsec === 0) return String(sec);
   const negative = sec < 0;
   const whole = negative ? -sec - 1 : sec;
-  const fraction = negative ? 1e9 - nsec : nsec;
-  return `${negative ? '-' : ''}${whole}.${String(fraction).padStart(9, '0').replace(/0+$/, '')}`;
+  let fraction = negative ? 1e9 - nsec : nsec;
+  let digits = 9;
+  for (; fraction % 10 === 0; digits--) fraction /= 10;
+  return `${negative ? '-' : ''}${whole}.${String(fraction).padStart(digits, '0')}`;
 }
 
-export type PaxRecord = readonly [key: string, value: string | Buffer];
-
-/** Bytes of the records; values are strings with one character a byte, or bytes. */
-export function paxLength(records: readonly PaxRecord[]): number {
-  let length = 0;
-  for (const record of records) length += recordLength(record);
-  return length;
-}
-
-/** Writes the records at `at`. */
-export function writePax(records: readonly PaxRecord[], into: Buffer, at: number): void {
-  let end = at;
-  for (const record of records) {
-    const [key, value] = record;
-    end += into.write(`${recordLength(record)} ${key}=`, end, 'latin1');
-    end += typeof value === 'string' ? into.write(value, end, 'latin1') : value.copy(into, end);
-    into[end++] = 0x0a;
-  }
-}
-
-/** A record's length counts its own digits. */
-function recordLength([key, value]: PaxRecord): number {
+/** One record, key and value with one character a byte. */
+export function paxRecord(key: string, value: string): string {
   const body = key.length + value.length + 3; // space, '=' and newline
-  for (let digits = 1; ; digits++) {
-    const length = body + digits;
-    if (length < 10 ** digits) return length;
-  }
+  let digits = 1;
+  while (body + digits >= 10 ** digits) digits++; // the length counts its own digits
+  return `${body + digits} ${key}=${value}\n`;
 }
 
 export function xattrKey(name: string): string {

@@ -86,13 +86,22 @@ export function readText(block: Buffer, start: number, end: number): string {
   return block.toString('latin1', start, stop);
 }
 
+/** Writes `text`, one character a byte. For the short texts of headers a loop is several times faster than Buffer.write. */
+export function writeText(block: Buffer, at: number, text: string): void {
+  for (let i = 0; i < text.length; i++) block[at + i] = text.charCodeAt(i);
+}
+
 /** Right-aligned octal digits with a final NUL; the caller made sure that they fit. */
 export function writeOctal(block: Buffer, start: number, end: number, value: number): void {
-  let rest = value;
   block[end - 1] = 0;
-  for (let i = end - 2; i >= start; i--) {
-    const next = Math.floor(rest / 8);
-    block[i] = 0x30 + (rest - next * 8);
-    rest = next;
+  let at = end - 2;
+  let rest = value;
+  for (; rest > 0x7fffffff; at--) {
+    block[at] = 0x30 + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
+  for (; at >= start; at--) {
+    block[at] = 0x30 + (rest & 7);
+    rest >>>= 3;
   }
 }

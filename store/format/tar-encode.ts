@@ -6,8 +6,8 @@
 import type { AssemblePart, ContentRef, RawPath } from '#native';
 import { StoreError } from '../errors.js';
 import type { DraftEntry, EntryMeta, EntryType, TarEntry } from './entry.js';
-import { formatTime, maxExtendedBytes, type PaxRecord, paxLength, writePax, xattrKey } from './pax.js';
-import { blockSize, checksumOf, fields, paddedSize, writeOctal } from './tar-block.js';
+import { formatTime, maxExtendedBytes, paxRecord, xattrKey } from './pax.js';
+import { blockSize, checksumOf, fields, paddedSize, writeOctal, writeText } from './tar-block.js';
 import { TarParts } from './tar-parts.js';
 import { checkLinkText, cleanPath, quote } from './tar-path.js';
 
@@ -97,29 +97,34 @@ function writeMember(parts: TarParts, draft: DraftEntry): void {
   if (type === 'symlink') checkLinkText(draft.linkTarget, path, parts.size);
   const name = path === '' ? './' : type === 'dir' ? `${path}/` : path;
   const split = splitName(name);
-  const records: PaxRecord[] = [];
-  if (split === null) records.push(['path', name]);
-  if (draft.linkTarget.length > 100) records.push(['linkpath', draft.linkTarget]);
-  if (draft.uid > maxSmallOctal) records.push(['uid', String(draft.uid)]);
-  if (draft.gid > maxSmallOctal) records.push(['gid', String(draft.gid)]);
-  if (draft.size > maxLargeOctal) records.push(['size', String(draft.size)]);
-  if (draft.mtimeNsec !== 0 || draft.mtimeSec < 0 || draft.mtimeSec > maxLargeOctal) {
-    records.push(['mtime', formatTime(draft.mtimeSec, draft.mtimeNsec)]);
-  }
-  for (const xattr of sortedXattrs(draft)) records.push([xattrKey(xattr.name), xattr.value]);
+  const records = paxRecords(draft, split === null ? name : null);
   if (records.length > 0) writeExtended(parts, records, path);
 
   const at = parts.literal(blockSize);
   const block = parts.buffer;
   const prefixLength = split ?? 0;
-  block.write(prefixLength === 0 ? name : name.slice(prefixLength + 1), at, 100, 'latin1');
-  if (prefixLength > 0) block.write(name, at + fields.prefix[0], prefixLength, 'latin1');
-  if (draft.linkTarget !== '') block.write(draft.linkTarget, at + fields.linkName[0], 100, 'latin1');
+  writeText(block, at, prefixLength === 0 ? name.slice(0, 100) : name.slice(prefixLength + 1));
+  if (prefixLength > 0) writeText(block, at + fields.prefix[0], name.slice(0, prefixLength));
+  if (draft.linkTarget !== '') writeText(block, at + fields.linkName[0], draft.linkTarget.slice(0, 100));
   if (type === 'char' || type === 'block') {
     writeOctal(block, at + fields.devMajor[0], at + fields.devMajor[1], draft.devMajor);
     writeOctal(block, at + fields.devMinor[0], at + fields.devMinor[1], draft.devMinor);
   }
   writeNumbers(parts, at, typeFlags[type], draft);
+}
+
+/** What the header's fields can't say, one character a byte. */
+function paxRecords(draft: DraftEntry, longName: string | null): string {
+  let text = longName === null ? '' : paxRecord('path', longName);
+  if (draft.linkTarget.length > 100) text += paxRecord('linkpath', draft.linkTarget);
+  if (draft.uid > maxSmallOctal) text += paxRecord('uid', String(draft.uid));
+  if (draft.gid > maxSmallOctal) text += paxRecord('gid', String(draft.gid));
+  if (draft.size > maxLargeOctal) text += paxRecord('size', String(draft.size));
+  if (draft.mtimeNsec !== 0 || draft.mtimeSec < 0 || draft.mtimeSec > maxLargeOctal) {
+    text += paxRecord('mtime', formatTime(draft.mtimeSec, draft.mtimeNsec));
+  }
+  for (const { name, value } of sortedXattrs(draft)) text += paxRecord(xattrKey(name), value.toString('latin1'));
+  return text;
 }
 
 const typeFlags: Readonly<Record<EntryType, number>> = {
@@ -140,8 +145,8 @@ function splitName(name: string): number | null {
   return slash > 0 && name.length - slash - 1 <= 100 ? slash : null;
 }
 
-function writeExtended(parts: TarParts, records: readonly PaxRecord[], path: RawPath): void {
-  const length = paxLength(records);
+function writeExtended(parts: TarParts, records: string, path: RawPath): void {
+  const { length } = records;
   if (length > maxExtendedBytes) {
     throw new StoreError('TAR_XATTRS_TOO_LARGE', {
       message: `the extended attributes of ${quote(path)} take ${length} bytes`,
@@ -149,8 +154,9 @@ function writeExtended(parts: TarParts, records: readonly PaxRecord[], path: Raw
     });
   }
   const at = parts.literal(blockSize + paddedSize(length));
-  parts.buffer.write('PaxHeaders', at, 'latin1');
-  writePax(records, parts.buffer, at + blockSize);
+  writeText(parts.buffer, at, 'PaxHeaders');
+  if (length < 200) writeText(parts.buffer, at + blockSize, records);
+  else parts.buffer.write(records, at + blockSize, 'latin1');
   writeNumbers(parts, at, 0x78, { mode: 0o644, uid: 0, gid: 0, size: length, mtimeSec: 0 });
 }
 
@@ -166,7 +172,7 @@ function writeNumbers(parts: TarParts, at: number, flag: number, numbers: Number
   const hasTime = numbers.mtimeSec >= 0 && numbers.mtimeSec <= maxLargeOctal;
   writeOctal(block, at + 136, at + 148, hasTime ? numbers.mtimeSec : 0);
   block[at + fields.typeflag[0]] = flag;
-  block.write('ustar\x0000', at + fields.magic[0], 'latin1');
+  writeText(block, at + fields.magic[0], 'ustar\x0000');
   const checksum = checksumOf(parts.words, at);
   writeOctal(block, at + 148, at + 155, checksum); // six digits, NUL, space
   block[at + 155] = 0x20;

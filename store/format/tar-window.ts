@@ -29,11 +29,11 @@ export class TarWindow {
     return 0;
   }
 
-  /** A copy of `length` bytes. @throws StoreError TAR_TRUNCATED */
+  /** `length` bytes, good until the next read. @throws StoreError TAR_TRUNCATED */
   bytes(offset: number, length: number): Buffer {
     if (offset + length > this.size) throw truncated(offset);
     const at = offset - this.#start;
-    if (at >= 0 && at + length <= this.#length) return Buffer.from(this.buffer.subarray(at, at + length));
+    if (at >= 0 && at + length <= this.#length) return this.buffer.subarray(at, at + length);
     const copy = Buffer.allocUnsafe(length);
     if (this.#read(copy, offset, length) < length) throw truncated(offset);
     return copy;

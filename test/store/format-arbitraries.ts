@@ -14,7 +14,7 @@ const byteText = (min: number, max: number): fc.Arbitrary<string> =>
     )
     .map((bytes) => String.fromCharCode(...bytes));
 
-export const fileName: fc.Arbitrary<string> = fc
+const fileName: fc.Arbitrary<string> = fc
   .oneof(
     { weight: 6, arbitrary: fc.constantFrom('a', 'b', 'c', 'lib', 'x.so', 'a-b', 'a.b', '!', '~', 'A') },
     { weight: 2, arbitrary: byteText(1, 12) },
@@ -34,7 +34,7 @@ const mtime = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      mtimeSec: fc.integer({ min: -(2 ** 31), max: 2 ** 33 }),
+      mtimeSec: fc.integer({ min: 1 - 2 ** 31, max: 2 ** 33 }),
       mtimeNsec: fc.constantFrom(0, 1, 500_000_000, 999_999_999),
     }),
   },

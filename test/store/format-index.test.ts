@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RawPath } from '#native';
 import { type DraftEntry, encodeIndex, encodeTar, scanTar } from '../../store/index.js';
 import { draftTree } from './format-arbitraries.js';
-import { directoryTree, indexTree, type KernelTree, kernelTreeDir, mountObstacle } from './kernel-tree.js';
+import { directoryTree, indexTree, type KernelTree, mountObstacle, removeKernelTrees } from './kernel-tree.js';
 
 const obstacle = mountObstacle();
 const alpine = join(import.meta.dirname, '../../../shared/bases/alpine/alpine-minirootfs-3.20.3-x86_64.tar.gz');
@@ -18,7 +18,7 @@ beforeAll(() => {
 });
 afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
-  rmSync(kernelTreeDir(), { recursive: true, force: true });
+  removeKernelTrees();
 });
 
 function writeTar(name: string, drafts: readonly DraftEntry[]): string {
@@ -88,7 +88,7 @@ describe.skipIf(obstacle)(`an index, mounted over its tar${obstacle ? ` (${obsta
       const root = mkdtempSync(join(dir, 'tree-'));
       execFileSync('sh', [
         '-c',
-        `cd "$1" && truncate -s 10M holes && truncate -s 300000 mixed &&
+        `cd "$1" && truncate -s 1M holes && truncate -s 300000 mixed &&
          for i in 0 5 9 20 21 40 60; do printf "data $i" | dd of=mixed bs=4096 seek=$i conv=notrunc status=none; done &&
          head -c 70000 /dev/urandom > dense && printf after > z`,
         'sh',

@@ -14,7 +14,14 @@ import {
   scanTar,
   type TarEntry,
 } from '../../store/index.js';
-import { directoryTree, indexTree, kernelTreeDir, mountObstacle, overlayTree, withoutNotes } from './kernel-tree.js';
+import {
+  directoryTree,
+  indexTree,
+  mountObstacle,
+  overlayTree,
+  removeKernelTrees,
+  withoutNotes,
+} from './kernel-tree.js';
 
 const obstacle = mountObstacle();
 
@@ -24,7 +31,7 @@ beforeAll(() => {
 });
 afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
-  rmSync(kernelTreeDir(), { recursive: true, force: true });
+  removeKernelTrees();
 });
 
 function entry(path: string, more: Partial<TarEntry> = {}): TarEntry {

@@ -7,7 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Host, type LayerMount, openHost } from '#native';
 import { type DraftEntry, encodeIndex, encodeTar, scanTar, treeOps } from '../../store/index.js';
 import { layerDrafts } from './format-arbitraries.js';
-import { directoryTree, indexTree, kernelTreeDir, mountObstacle, overlayTree, withoutNotes } from './kernel-tree.js';
+import {
+  directoryTree,
+  indexTree,
+  mountObstacle,
+  overlayTree,
+  removeKernelTrees,
+  withoutNotes,
+} from './kernel-tree.js';
 
 const obstacle = mountObstacle();
 
@@ -21,7 +28,7 @@ beforeAll(async () => {
 afterAll(async () => {
   if (obstacle === null) await host.close();
   rmSync(dir, { recursive: true, force: true });
-  rmSync(kernelTreeDir(), { recursive: true, force: true });
+  removeKernelTrees();
 });
 
 async function bothForms(drafts: readonly DraftEntry[]): Promise<{ index: LayerMount; tree: LayerMount }> {
@@ -63,7 +70,7 @@ describe.skipIf(obstacle)(`a layer as a tree${obstacle ? ` (${obstacle})` : ''}`
       mkdirSync(root);
       execFileSync('sh', [
         '-c',
-        `cd "$1" && truncate -s 10M holes && truncate -s 300000 mixed &&
+        `cd "$1" && truncate -s 1M holes && truncate -s 300000 mixed &&
          for i in 0 9 20 21; do printf "data $i" | dd of=mixed bs=4096 seek=$i conv=notrunc status=none; done &&
          cp --sparse=never mixed dense`,
         'sh',

@@ -20,9 +20,9 @@ import { layerDrafts } from './format-arbitraries.js';
 import {
   type KernelFile,
   type KernelTree,
-  kernelTreeDir,
   mountObstacle,
   overlayTree,
+  removeKernelTrees,
   withoutNotes,
 } from './kernel-tree.js';
 
@@ -35,7 +35,7 @@ beforeAll(() => {
 });
 afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
-  rmSync(kernelTreeDir(), { recursive: true, force: true });
+  removeKernelTrees();
 });
 
 interface StoredLayer extends Layer {

@@ -1,6 +1,6 @@
 // File trees as the kernel shows them: unpacked directories, mounted indexes, overlays of layers (see mounted-tree.c).
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,29 +28,28 @@ export interface KernelFile {
 /** By path, one character a byte; '' is the root. A file that is listed but can't be opened is 'broken'. */
 export type KernelTree = Map<string, KernelFile | 'broken'>;
 
-const scratchDirs = (): string => mkdtempSync(join(tmpdir(), 'kernel-tree-'));
-
 let tool: string | undefined;
 let serial = 0;
 
 function toolPath(): string {
   if (tool === undefined) {
-    tool = join(scratchDirs(), 'mounted-tree');
+    const path = join(mkdtempSync(join(tmpdir(), 'kernel-tree-')), 'mounted-tree');
     const source = join(dirname(fileURLToPath(import.meta.url)), 'mounted-tree.c');
-    execFileSync('cc', ['-O1', '-o', tool, source], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('cc', ['-O1', '-o', path, source], { stdio: ['ignore', 'ignore', 'pipe'] });
+    tool = path;
   }
   return tool;
 }
 
-/** Where this module keeps its files: remove it after the tests. */
-export function kernelTreeDir(): string {
-  return dirname(toolPath());
-}
-
 function freshDir(): string {
-  const dir = join(kernelTreeDir(), String(serial++));
+  const dir = join(dirname(toolPath()), String(serial++));
   mkdirSync(dir);
   return dir;
+}
+
+/** Removes what this module left in the temporary directory. */
+export function removeKernelTrees(): void {
+  if (tool !== undefined) rmSync(dirname(tool), { recursive: true, force: true });
 }
 
 export function directoryTree(dir: string): KernelTree {
