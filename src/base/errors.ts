@@ -22,3 +22,10 @@ export class BuildError extends CodedError {
     this.notes = details.notes ?? [];
   }
 }
+
+/** What the machine or the store refused, said at the instruction that asked for it; anything else as it is. */
+export function errorAt(error: unknown, at: Span): unknown {
+  if (!(error instanceof CodedError) || error instanceof BuildError) return error;
+  const { code, message, hint } = error;
+  return new BuildError(code, { message, hint, at, cause: error });
+}

@@ -1,5 +1,5 @@
 export { CodedError } from '#native';
-export { BuildError } from './errors.js';
+export { BuildError, errorAt } from './errors.js';
 export type { BuildEvent, EventSink } from './events.js';
 export { hasGlob } from './glob.js';
 export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from './patterns.js';

@@ -17,7 +17,7 @@ import {
   recordCache,
   StoreError,
 } from '#store';
-import { BuildError, lineAndColumn } from '../base/index.js';
+import { BuildError, errorAt, lineAndColumn } from '../base/index.js';
 import {
   type CopyPlan,
   contextSource,
@@ -136,9 +136,13 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       return isCold(plan) ? null : { content: await plan.contentKey() };
     },
     lookupCache: (key) => lookupCache(io.store, key),
-    execute: (vertex, solved, signal) => {
-      if (vertex.kind === 'run') return run(vertex, solved, signal);
-      return vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved);
+    execute: async (vertex, solved, signal) => {
+      try {
+        if (vertex.kind === 'run') return await run(vertex, solved, signal);
+        return await (vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved));
+      } catch (error) {
+        throw errorAt(error, vertex.at);
+      }
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
     close: () => {

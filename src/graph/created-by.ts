@@ -13,16 +13,11 @@ export function plainList(words: readonly string[]): string {
   return `[${words.join(' ')}]`;
 }
 
-/** Go's %+v of a health check. */
+/** Go's %q of a pointer to a health check, whose retries become a character by it. */
 export function healthcheckText(check: Healthcheck): string {
   const { Test = [], Interval = 0, Timeout = 0, StartPeriod = 0, StartInterval = 0, Retries = 0 } = check;
-  const times = [
-    `Interval:${durationText(Interval)}`,
-    `Timeout:${durationText(Timeout)}`,
-    `StartPeriod:${durationText(StartPeriod)}`,
-    `StartInterval:${durationText(StartInterval)}`,
-  ];
-  return `{Test:${plainList(Test)} ${times.join(' ')} Retries:${Retries}}`;
+  const times = [Interval, Timeout, StartPeriod, StartInterval].map((ns) => quoted(durationText(ns)));
+  return `&{${[quotedList(Test), ...times, quotedRune(Retries)].join(' ')}}`;
 }
 
 /** Go's text of a duration: '1m30s', '500ms', '0s'. */
@@ -52,16 +47,22 @@ const escapes: Readonly<Record<string, string>> = {
 };
 
 function quoted(text: string): string {
-  const chars = Array.from(text, (char) => {
-    const escaped = escapes[char];
-    if (escaped !== undefined) return escaped;
-    const code = char.codePointAt(0)!;
-    if (code < 0x20 || code === 0x7f) return `\\x${hex(code, 2)}`;
-    // Letters, marks, numbers, punctuation, symbols and the plain blank are printable to Go.
-    if (char === ' ' || /^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(char)) return char;
-    return code > 0xffff ? `\\U${hex(code, 8)}` : `\\u${hex(code, 4)}`;
-  });
-  return `"${chars.join('')}"`;
+  return `"${Array.from(text, escaped).join('')}"`;
+}
+
+function quotedRune(code: number): string {
+  const char = code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
+  return `'${char === "'" ? "\\'" : char === '"' ? '"' : escaped(char)}'`;
+}
+
+function escaped(char: string): string {
+  const short = escapes[char];
+  if (short !== undefined) return short;
+  const code = char.codePointAt(0)!;
+  if (code < 0x20 || code === 0x7f) return `\\x${hex(code, 2)}`;
+  // Letters, marks, numbers, punctuation, symbols and the plain blank are printable to Go.
+  if (char === ' ' || /^[\p{L}\p{M}\p{N}\p{P}\p{S}]$/u.test(char)) return char;
+  return code > 0xffff ? `\\U${hex(code, 8)}` : `\\u${hex(code, 4)}`;
 }
 
 function hex(code: number, digits: number): string {

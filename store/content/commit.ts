@@ -1,5 +1,5 @@
 // Files → a layer: drafts are put together to a tar in one read pass, which is then indexed and published.
-import { readdirSync, rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AssembleResult, assembleTar, type FileStat, type Host, type RawPath } from '#native';
 import type { DraftEntry } from '../format/entry.js';
@@ -62,7 +62,7 @@ export async function commitUpper(
   scratchDir: string,
 ): Promise<CommittedLayer | null> {
   const upper = join(scratchDir, 'upper');
-  if (isEmpty(upper)) {
+  if (isUntouched(upper)) {
     rmdirSync(upper);
     return null;
   }
@@ -77,9 +77,11 @@ export async function commitUpper(
   return committed;
 }
 
-/** The commonest case of a step that wrote nothing, found without a walk. */
-function isEmpty(dir: string): boolean {
-  return readdirSync(dir).length === 0;
+/** The cheap answer for steps that wrote nothing; one that only changed the root itself is left to the walk. */
+function isUntouched(upper: string): boolean {
+  const { mode, uid, gid } = statSync(upper);
+  const isPlain = (mode & 0o7777) === 0o755 && uid === process.getuid?.() && gid === process.getgid?.();
+  return isPlain && readdirSync(upper).length === 0;
 }
 
 /** An upperdir is a tree already, unless it holds what its tar leaves out. */
