@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { SystemError } from './errors.js';
 import { launcherFile } from './launcher-pool.js';
-import { readIdMaps } from './subordinate-ids.js';
+import { helperPath, readIdMaps } from './subordinate-ids.js';
 
 export interface Holder {
   /** Arguments that make a launcher join. */
@@ -20,7 +20,7 @@ export async function openHolder(): Promise<Holder> {
   const child = spawn(launcherFile(), maps ? ['hold', maps.uids, maps.gids] : ['hold'], {
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: '/',
-    env: { PATH: process.env.PATH ?? '/usr/bin:/bin' }, // newuidmap is looked up
+    env: { PATH: helperPath }, // newuidmap is looked up
   });
   const complaint = await ready(child);
   if (complaint !== undefined) throw refusal(complaint, maps !== undefined);

@@ -1,6 +1,7 @@
 // /etc/subuid and /etc/subgid: which ids an ordinary user may use beside its own.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 
 /** Arguments of newuidmap and newgidmap: triples of inside, outside and count, separated by spaces. */
 export interface IdMaps {
@@ -8,11 +9,19 @@ export interface IdMaps {
   readonly gids: string;
 }
 
-/** The maps for this user: root inside is the user, 1 and up are its ranges. Undefined where it has no ranges. */
+/** PATH of the helpers that write the maps. */
+export const helperPath = `${process.env.PATH ?? ''}:/usr/bin:/bin`;
+
+/**
+ * The maps for this user: root inside is the user, 1 and up are its ranges. Undefined where it has no ranges, or no
+ * helpers to write them (package uidmap): then its own id is all there is.
+ */
 export function readIdMaps(): IdMaps | undefined {
-  const { uid, gid, username } = userInfo();
-  const uids = idMap(readText('/etc/subuid'), [username, String(uid)], uid);
-  const gids = idMap(readText('/etc/subgid'), [username, String(uid)], gid);
+  if (!isInstalled('newuidmap') || !isInstalled('newgidmap')) return undefined;
+  const [uid, gid] = [process.getuid!(), process.getgid!()];
+  const owners = [userName(), String(uid)];
+  const uids = idMap(readText('/etc/subuid'), owners, uid);
+  const gids = idMap(readText('/etc/subgid'), owners, gid);
   return uids === undefined || gids === undefined ? undefined : { uids, gids };
 }
 
@@ -27,6 +36,19 @@ export function idMap(text: string, owners: readonly string[], own: number): str
     inside += Number(count);
   }
   return inside === 1 ? undefined : triples.join(' ');
+}
+
+function isInstalled(program: string): boolean {
+  return helperPath.split(':').some((dir) => dir !== '' && existsSync(join(dir, program)));
+}
+
+/** '' for an id without an entry in the user database, as some containers and CI runners give. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return '';
+  }
 }
 
 function readText(file: string): string {

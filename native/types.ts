@@ -137,7 +137,7 @@ export type StepMount =
     };
 
 export interface StepSpec {
-  /** Base first, at most 500. */
+  /** Base first, at most 498: OverlayFS stacks 500 directories, two are kept for mount points that no layer has. */
   readonly layers: readonly LayerMount[];
   /** Existing empty directory on the store's filesystem; `upper` and `work` are created in it. */
   readonly scratchDir: string;

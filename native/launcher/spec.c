@@ -215,12 +215,11 @@ int read_spec(int descriptor, struct tsb_spec *spec, struct tsb_report *report) 
   size_t length = little_endian(head);
   if (length > TSB_MAX_SPEC_BYTES)
     return failed_with(report, TSB_STAGE_SPEC, E2BIG, "its length");
-  char *bytes = malloc(length + 1);
+  char *bytes = calloc(1, length + 1);
   if (bytes == NULL)
     return failed(report, TSB_STAGE_SPEC, "memory");
   if (read_exactly(descriptor, bytes, length) < 0)
     return failed(report, TSB_STAGE_SPEC, "the step's description");
-  bytes[length] = '\0';
   struct cursor all = {.at = bytes, .end = bytes + length};
   if (!reserve_lists(all, spec))
     return failed_with(report, TSB_STAGE_SPEC, EINVAL, "its records");

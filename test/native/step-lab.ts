@@ -58,6 +58,14 @@ export async function useLabs(): Promise<Lab[]> {
   return labs;
 }
 
+/** A lab of a user without subordinate ids, which only root can be: it has its own id alone. */
+export async function useSingleIdLab(): Promise<Lab | undefined> {
+  if (!isRoot || !existsSync('/bin/busybox')) return undefined;
+  const lab = openLab('user', await bundleRunner(), 65533, 65533);
+  afterAll(() => lab.close());
+  return lab;
+}
+
 export function shell(lab: Lab, script: string, spec: Partial<StepSpec> = {}): Promise<Outcome> {
   return lab.run({ args: ['sh', '-c', script], ...spec });
 }
