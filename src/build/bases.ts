@@ -31,6 +31,7 @@ export async function loadBases(
         const image = await resolveBase(io.store, lease, ref, {
           platform,
           pull: request.pull,
+          plainHttp: request.plainHttp,
           at,
           searchPath: request.searchPath,
           onProgress: (progress) => io.emit({ type: 'base-progress', ref, ...progress }),

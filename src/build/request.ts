@@ -22,6 +22,8 @@ export interface BuildRequest {
   readonly tags: readonly string[];
   readonly useCache: boolean;
   readonly pull: 'missing' | 'always';
+  /** Plain HTTP to registries elsewhere; undefined: only to those on this machine. */
+  readonly plainHttp: true | undefined;
   readonly secrets: ReadonlyMap<string, Buffer>;
   /** Of steps that don't say. */
   readonly network: 'default' | 'host' | 'none';

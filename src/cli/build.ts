@@ -18,6 +18,7 @@ interface BuildOptions {
   readonly secret?: readonly string[];
   readonly platform?: string;
   readonly cache: boolean;
+  readonly plainHttp?: boolean;
   readonly pull: boolean;
   readonly network: 'host' | 'none' | 'default';
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
@@ -44,6 +45,7 @@ export function configure(command: Command): void {
     .option('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret', collect)
     .option('--platform <os/arch[/variant]>', "platform of the image (default: this machine's)")
     .option('--no-cache', 'execute every step')
+    .option('--plain-http', 'speak plain HTTP to registries that are not on this machine')
     .option('--pull', 'look for newer base images in their registries')
     .addOption(
       new Option('--network <mode>', 'network of RUN steps').choices(['default', 'host', 'none']).default('default'),
@@ -104,6 +106,7 @@ function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRe
     tags: options.tag ?? [],
     useCache: options.cache,
     pull: options.pull ? 'always' : 'missing',
+    plainHttp: options.plainHttp === true ? true : undefined,
     secrets: new Map((options.secret ?? []).map((text) => secret(text, cli.env))),
     network: options.network,
     archPolicy: options.archPolicy,

@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'make an image from a root directory, a tar, or Debian packages',
     load: () => import('./import.js'),
   },
-  pull: { summary: 'fetch an image from a registry', load: () => import('./pull.js') },
+  pull: { summary: 'fetch an image from a registry, a layout or another store', load: () => import('./pull.js') },
   push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
   save: { summary: 'write images to an archive', load: () => import('./save.js') },
   load: { summary: 'read images from an archive', load: () => import('./load.js') },

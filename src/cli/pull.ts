@@ -1,36 +1,119 @@
+// tsbuild pull: from a registry, an OCI layout or archive, or another store.
 import type { Command } from 'commander';
-import { familiarName, formatReference, openLease, parseReference, pullImage, tagImage } from '#store';
+import {
+  copyBetweenStores,
+  familiarName,
+  findImage,
+  formatReference,
+  type ImageConfig,
+  type Lease,
+  openLease,
+  type Platform,
+  parseReference,
+  pullImage,
+  type Store,
+  type StoredImage,
+  tagImage,
+} from '#store';
 import { hostPlatform, parsePlatform, requirePlatform } from '../platform/index.js';
-import type { Cli } from './cli.js';
+import { resolveBase } from '../source/index.js';
+import { type Cli, collect, UsageError } from './cli.js';
+import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
+
+interface PullCommand {
+  readonly tag?: readonly string[];
+  readonly platform?: string;
+  readonly plainHttp?: boolean;
+  readonly quiet?: boolean;
+  readonly store?: string;
+}
+
+interface Pulled {
+  readonly image: StoredImage;
+  /** Name that it had where it came from. */
+  readonly name: string | null;
+}
 
 export function configure(command: Command): void {
   command
-    .argument('<name>', 'image in a registry: localhost:5000/app:1, debian:bookworm')
+    .argument(
+      '<source>',
+      'NAME in a registry, oci-layout://DIR[:tag], oci-archive:FILE, docker-archive:FILE, store://DIR/NAME',
+    )
+    .option(
+      '-t, --tag <name>',
+      'name it has here (default: the name it has there); may be given several times',
+      collect,
+    )
     .option('--platform <os/arch[/variant]>', "which image of an index (default: this machine's)")
     .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
     .option('-q, --quiet', 'print the image digest only')
-    .addHelpText('after', '\nexample:\n  tsbuild pull localhost:5000/app:1');
+    .addHelpText(
+      'after',
+      '\nexamples:\n  tsbuild pull localhost:5000/app:1\n  tsbuild pull oci-layout:///tmp/out:1 -t app:1\n  tsbuild pull store:///srv/tsbuild/app:1',
+    );
 }
 
 export async function run(cli: Cli, command: Command): Promise<number> {
-  const options = command.opts<{ platform?: string; plainHttp?: boolean; quiet?: boolean; store?: string }>();
-  const reference = parseReference(command.args[0] ?? '');
-  const name = familiarName(formatReference(reference));
+  const options = command.opts<PullCommand>();
+  const source = command.args[0] ?? '';
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
-  const lease = await openLease(store, `pull ${name}`);
+  const lease = await openLease(store, `pull ${source}`);
   try {
-    const image = await pullImage(store, lease, reference, {
-      platform,
-      plainHttp: options.plainHttp === true,
-      onProgress: transferProgress(cli, options.quiet === true),
-      check: (config) => requirePlatform({ ref: name, platform: config }, platform),
-    });
-    if (reference.digest === undefined) tagImage(store, reference, image.digest);
-    cli.out(options.quiet ? `${image.digest}\n` : `pulled ${name} ${image.digest}\n`);
+    const { image, name } = await pullFrom(cli, store, lease, source, platform, options);
+    const names = options.tag ?? (name === null ? [] : [name]);
+    for (const tag of names) tagImage(store, tag, image.digest);
+    cli.out(options.quiet ? `${image.digest}\n` : `pulled ${names.join(', ') || source} ${image.digest}\n`);
     return 0;
   } finally {
     await lease.release();
+  }
+}
+
+async function pullFrom(
+  cli: Cli,
+  store: Store,
+  lease: Lease,
+  source: string,
+  platform: Platform,
+  options: PullCommand,
+): Promise<Pulled> {
+  const check = (config: ImageConfig): void => requirePlatform({ ref: source, platform: config }, platform);
+  if (source.startsWith('store:')) return fromStore(cli, store, lease, source, check);
+  if (/^(oci-layout|oci-archive|docker-archive):/.test(source)) {
+    const image = await resolveBase(store, lease, source, { platform, pull: 'always' });
+    check(image.config);
+    return { image, name: null };
+  }
+  const reference = parseReference(source);
+  const image = await pullImage(store, lease, reference, {
+    platform,
+    plainHttp: options.plainHttp === true ? true : undefined,
+    onProgress: transferProgress(cli, options.quiet === true),
+    check,
+  });
+  return { image, name: reference.digest === undefined ? familiarName(formatReference(reference)) : null };
+}
+
+async function fromStore(
+  cli: Cli,
+  store: Store,
+  lease: Lease,
+  source: string,
+  check: (config: ImageConfig) => void,
+): Promise<Pulled> {
+  const { dir, name } = storeAndName(source);
+  if (name === null)
+    throw new UsageError('USAGE', { message: `${source} names no image`, hint: 'store://DIR/NAME:TAG' });
+  const from = await cli.openStore(dir);
+  const held = await openLease(from, `copy of ${name}`); // its layers stay while they are read
+  try {
+    const found = findImage(from, name);
+    const image = await copyBetweenStores(from, store, lease, found.digest, { check });
+    return { image, name: found.name === null ? null : familiarName(found.name) };
+  } finally {
+    await held.release();
   }
 }

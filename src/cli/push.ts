@@ -12,6 +12,7 @@ import {
 } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
+import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
 
 interface PushOptions {
@@ -26,7 +27,7 @@ export function configure(command: Command): void {
     .argument('<image>', 'name or digest')
     .argument(
       '[destination]',
-      'REGISTRY/NAME:TAG, oci-layout://DIR[:tag] or store://DIR (default: the image’s own name)',
+      'REGISTRY/NAME:TAG, oci-layout://DIR[:tag] or store://DIR[/NAME:TAG] (default: the image’s own name)',
     )
     .addOption(
       new Option('--compression <kind>', 'of the layers (default: gzip to registries, none elsewhere)').choices([
@@ -72,7 +73,7 @@ async function send(
   if (scheme === 'store') {
     if (options.compression)
       throw new UsageError('USAGE', { message: 'a store keeps layers uncompressed', hint: 'leave --compression out' });
-    return copyTo(cli, store, image, rest, name);
+    return copyTo(cli, store, image, destination, name);
   }
   if (scheme !== undefined) {
     const { dir, tag } = layoutTarget(rest);
@@ -80,7 +81,7 @@ async function send(
   }
   return pushImage(store, lease, image, destination, {
     compression: options.compression,
-    plainHttp: options.plainHttp === true,
+    plainHttp: options.plainHttp === true ? true : undefined,
     onProgress,
   });
 }
@@ -91,12 +92,14 @@ function layoutTarget(text: string): { dir: string; tag: string | undefined } {
   return { dir: dir ?? text, tag };
 }
 
-async function copyTo(cli: Cli, from: Store, image: StoredImage, dir: string, name: string): Promise<string> {
+async function copyTo(cli: Cli, from: Store, image: StoredImage, destination: string, name: string): Promise<string> {
+  const { dir, name: newName } = storeAndName(destination);
   const to = await cli.openStore(dir);
   const lease = await openLease(to, `copy of ${name}`);
   try {
     const copied = await copyBetweenStores(from, to, lease, image.digest);
-    if (!/^(sha256:)?[0-9a-f]{12,64}$/.test(name)) tagImage(to, name, copied.digest);
+    const tag = newName ?? (/^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? null : name);
+    if (tag !== null) tagImage(to, tag, copied.digest);
     return copied.digest;
   } finally {
     await lease.release();

@@ -1,0 +1,13 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** 'store://DIR' or 'store://DIR/NAME:TAG': the directory is as much of it as is a store, or all of it if nothing is. */
+export function storeAndName(address: string): { readonly dir: string; readonly name: string | null } {
+  const path = address.replace(/^store:(\/\/)?/, '').replace(/\/+$/, '');
+  const parts = path.split('/');
+  for (let count = parts.length; count > 0; count--) {
+    const dir = parts.slice(0, count).join('/') || '/';
+    if (existsSync(join(dir, 'format.json'))) return { dir, name: parts.slice(count).join('/') || null };
+  }
+  return { dir: path, name: null };
+}
