@@ -20,6 +20,7 @@ export async function openHolder(): Promise<Holder> {
   const child = spawn(launcherFile(), maps ? ['hold', maps.uids, maps.gids] : ['hold'], {
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: '/',
+    detached: true, // outlives a Ctrl-C at the terminal: what is unfinished is removed inside the namespace
     env: { PATH: helperPath }, // newuidmap is looked up
   });
   const complaint = await ready(child);

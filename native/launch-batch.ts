@@ -6,7 +6,12 @@ import { launcherFile } from './launcher-pool.js';
 /** Sends `request` to the launcher's command `verb` and returns its reply. */
 export function launchBatch(join: readonly string[], verb: string, request: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const child = spawn(launcherFile(), [...join, verb], { stdio: ['pipe', 'pipe', 'pipe'], cwd: '/', env: {} });
+    const child = spawn(launcherFile(), [...join, verb], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      cwd: '/',
+      env: {},
+      detached: true, // Ctrl-C at the terminal does not cut it short
+    });
     const reply: Buffer[] = [];
     const complaint: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => reply.push(chunk));

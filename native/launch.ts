@@ -5,7 +5,7 @@ import { launchError } from './launch-error.js';
 import { decodeStatus } from './launch-status.js';
 import type { Launcher, LauncherPool } from './launcher-pool.js';
 import { encodeStep } from './step-spec.js';
-import type { StepExit, StepHandlers, StepSpec } from './types.js';
+import type { Interruption, StepExit, StepHandlers, StepSpec } from './types.js';
 
 const GRACE_MS = 10_000;
 
@@ -43,19 +43,28 @@ function streamEnd(socket: Socket): Promise<void> {
   });
 }
 
-/** SIGTERM goes to the step; SIGUSR2 makes the launcher kill it, which still reports and cleans up. */
+/** The signal goes to the step; SIGUSR2 makes the launcher kill it, which still reports and cleans up. */
 function endOnAbort({ process }: Launcher, signal: AbortSignal | undefined): () => void {
   let timer: NodeJS.Timeout | undefined;
+  const kill = (): void => void process.kill('SIGUSR2');
   const abort = (): void => {
-    process.kill('SIGTERM');
-    timer = setTimeout(() => process.kill('SIGUSR2'), GRACE_MS);
+    const interruption = interruptionOf(signal);
+    process.kill(interruption?.signal ?? 'SIGTERM');
+    timer = setTimeout(kill, GRACE_MS);
+    interruption?.again.addEventListener('abort', kill, { once: true });
   };
   if (signal?.aborted) abort();
   else signal?.addEventListener('abort', abort, { once: true });
   return () => {
     clearTimeout(timer);
     signal?.removeEventListener('abort', abort);
+    interruptionOf(signal)?.again.removeEventListener('abort', kill);
   };
+}
+
+function interruptionOf(signal: AbortSignal | undefined): Interruption | undefined {
+  const reason = signal?.reason as Partial<Interruption> | undefined;
+  return reason?.again instanceof AbortSignal ? (reason as Interruption) : undefined;
 }
 
 function readEnd(launcher: Launcher, status: Buffer): StepExit {

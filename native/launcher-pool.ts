@@ -64,6 +64,7 @@ function start(join: readonly string[], stdin: StepSpec['stdin']): Launcher {
     stdio: [stdin === 'inherit' ? 'inherit' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     cwd: '/',
     env: {},
+    detached: true, // out of the terminal's foreground group: what Ctrl-C means for a step, we tell it
   });
   const [, stdout, stderr, request, status] = process.stdio as unknown as Socket[];
   for (const socket of [request, status]) socket?.on('error', () => {}); // a launcher that died says so by its end

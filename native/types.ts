@@ -161,8 +161,18 @@ export interface StepHandlers {
   /** Called with chunks as they arrive. */
   readonly onStdout: (chunk: Buffer) => void;
   readonly onStderr: (chunk: Buffer) => void;
-  /** Aborting sends SIGTERM to the step, SIGKILL after the grace period; runStep still resolves with how it ended. */
+  /**
+   * Aborting sends SIGTERM (or what an Interruption says) to the step, SIGKILL after the grace period; runStep still
+   * resolves with how it ended.
+   */
   readonly signal?: AbortSignal;
+}
+
+/** The reason of an AbortSignal by which a person stops a step. */
+export interface Interruption {
+  readonly signal: NodeJS.Signals;
+  /** Fires when the person won't wait any longer: the step is killed. */
+  readonly again: AbortSignal;
 }
 
 /** How the step's first process ended, and what it used. */

@@ -1,11 +1,12 @@
 // tsbuild build: flags as docker buildx and podman spell them → one build request.
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { type Command, Option } from 'commander';
 import { BuildError, type EventSink, type SourceFile } from '../base/index.js';
-import { type BuildRequest, buildImage, type NamedContext } from '../build/index.js';
+import { type BuildRequest, buildImage } from '../build/index.js';
 import { parsePlatform } from '../platform/index.js';
 import { jsonReport, plainReport } from '../report/index.js';
+import { buildArg, given, imageName, isDirectory, label, namedContext, secret, whyUnreadable } from './build-values.js';
 import { type Cli, collect, UsageError } from './cli.js';
 
 interface BuildOptions {
@@ -31,6 +32,7 @@ interface BuildOptions {
 
 export function configure(command: Command): void {
   command
+    .allowExcessArguments() // said better below
     .argument('[context]', 'directory that COPY and ADD read', '.')
     .option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)')
     .option('-t, --tag <name>', 'name the image; may be given several times', collect)
@@ -98,12 +100,12 @@ function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRe
     buildfile: source,
     buildfilePath: path,
     contextDir,
-    contexts: new Map((options.buildContext ?? []).map((text) => namedContext(text))),
+    contexts: new Map((options.buildContext ?? []).map(namedContext)),
     target: options.target,
     buildArgs: new Map((options.buildArg ?? []).flatMap((text) => buildArg(text, cli.env))),
-    labels: new Map((options.label ?? []).map((text) => keyAndValue(text, '--label'))),
-    platform: options.platform === undefined ? null : parsePlatform(options.platform),
-    tags: options.tag ?? [],
+    labels: new Map((options.label ?? []).map(label)),
+    platform: options.platform === undefined ? null : given('--platform', options.platform, parsePlatform),
+    tags: (options.tag ?? []).map((text) => given('--tag', text, imageName)),
     useCache: options.cache,
     pull: options.pull ? 'always' : 'missing',
     plainHttp: options.plainHttp === true ? true : undefined,
@@ -121,17 +123,11 @@ function requireDirectory(context: string): string {
       hint: 'contexts from standard input, git and HTTP are not there yet: fetch it first and give the directory',
     });
   }
-  if (!isDirectory(context)) {
-    throw new UsageError('USAGE', {
-      message: `the context ${JSON.stringify(context)} is no directory`,
-      hint: 'give the directory that COPY reads from, such as .',
-    });
-  }
-  return context;
-}
-
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (isDirectory(context)) return context;
+  throw new UsageError('USAGE', {
+    message: existsSync(context) ? `the context ${context} is no directory` : `there is no directory ${context}`,
+    hint: 'the context is the directory that COPY reads from, such as . ; a Buildfile is named with -f',
+  });
 }
 
 const defaultNames = ['Buildfile', 'Dockerfile', 'dockerfile', 'Containerfile'];
@@ -159,73 +155,11 @@ function tryRead(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
+    const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return null;
     throw new BuildError('BUILDFILE_UNREADABLE', {
-      message: `the Buildfile ${path} can't be read: ${code === 'EISDIR' ? 'it is a directory' : message}`,
-      hint: code === 'EACCES' ? 'check its permissions' : 'give a file with -f',
-    });
-  }
-}
-
-function namedContext(text: string): [string, NamedContext] {
-  const [name, source] = keyAndValue(text, '--build-context');
-  if (source.startsWith('docker-image://'))
-    return [name, { kind: 'image', ref: source.slice('docker-image://'.length) }];
-  if (source.startsWith('oci-layout://')) return [name, { kind: 'image', ref: source }];
-  if (isDirectory(source)) return [name, { kind: 'directory', dir: source }];
-  if (/^[./]/.test(source)) {
-    throw new UsageError('USAGE', {
-      message: `--build-context ${name}: ${source} is no directory`,
-      hint: 'give a directory, oci-layout://DIR[:tag] or the name of an image',
-    });
-  }
-  return [name, { kind: 'image', ref: source }];
-}
-
-function buildArg(text: string, env: NodeJS.ProcessEnv): [string, string][] {
-  const at = text.indexOf('=');
-  if (at > 0) return [[text.slice(0, at), text.slice(at + 1)]];
-  const value = env[text];
-  return value === undefined ? [] : [[text, value]]; // as docker: an unset variable leaves the ARG's default
-}
-
-function keyAndValue(text: string, flag: string): [string, string] {
-  const at = text.indexOf('=');
-  if (at <= 0)
-    throw new UsageError('USAGE', {
-      message: `${flag} ${text}: expected NAME=VALUE`,
-      hint: `for example ${flag} name=value`,
-    });
-  return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** 'id=npmrc,src=/home/me/.npmrc' or 'id=token,env=TOKEN'; the file is read now, so that a missing one is said at once. */
-function secret(text: string, env: NodeJS.ProcessEnv): [string, Buffer] {
-  const fields = new Map(text.split(',').map((field) => keyAndValue(field, '--secret')));
-  const src = fields.get('src') ?? fields.get('source');
-  const variable = fields.get('env');
-  const id = fields.get('id') ?? (src === undefined ? variable : basename(src));
-  if (id === undefined)
-    throw new UsageError('USAGE', {
-      message: `--secret ${text}: no id`,
-      hint: '--secret id=NAME,src=FILE or id=NAME,env=VARIABLE',
-    });
-  if (variable !== undefined || src === undefined) {
-    const value = env[variable ?? id];
-    if (value === undefined)
-      throw new UsageError('USAGE', {
-        message: `--secret ${id}: the environment has no ${variable ?? id}`,
-        hint: 'set it, or give src=FILE',
-      });
-    return [id, Buffer.from(value)];
-  }
-  try {
-    return [id, readFileSync(src)];
-  } catch (error) {
-    throw new UsageError('USAGE', {
-      message: `--secret ${id}: can't read ${src}: ${(error as Error).message}`,
-      hint: 'check src=',
+      message: `${path} can't be read: ${whyUnreadable(error)}`,
+      hint: code === 'EACCES' ? 'check its permissions and those of the directories above it' : 'give a file with -f',
     });
   }
 }

@@ -1,4 +1,5 @@
 // The table of commands: names as docker, buildx and podman users type them. Each is loaded when it is called.
+import { existsSync } from 'node:fs';
 import type { CommandModule } from './cli.js';
 
 interface Entry {
@@ -33,23 +34,55 @@ type Found =
   | { readonly name: string; readonly argv: readonly string[]; readonly load: () => Promise<CommandModule> }
   | { readonly text: string };
 
-/** The command that `argv` asks for, or the text that answers it. Anything that names no command is a build. */
-export function commandNamed(argv: readonly string[]): Found {
-  const [first, ...rest] = argv;
-  if (first === 'help' || first === '--help' || first === '-h') {
-    const topic = rest[0];
-    const entry = topic === undefined ? undefined : commands[topic];
-    return entry && topic ? { name: topic, argv: ['--help'], load: entry.load } : { text: overview() };
-  }
+/**
+ * The command that `argv` asks for, or the text that answers it. Anything that names no command is a build.
+ *
+ * @throws UsageError for a word that is neither a command nor something to build, but nearly a command
+ */
+export async function commandNamed(argv: readonly string[]): Promise<Found> {
+  const globals = leadingGlobals(argv);
+  const [first, ...rest] = argv.slice(globals.length);
+  if (first === 'help' || first === '--help' || first === '-h') return helpOn(rest[0]);
   if (first === 'version' || first === '--version') return { text: `tsbuild ${version}\n` };
-  const entry = first === undefined ? undefined : commands[first];
-  if (first !== undefined && entry) return { name: first, argv: rest, load: entry.load };
+  const entry = first === undefined ? undefined : entryOf(first);
+  if (first !== undefined && entry) return { name: first, argv: [...globals, ...rest], load: entry.load };
+  if (first !== undefined && /^[a-z]+$/.test(first) && !existsSync(first)) await refuseSlip(first);
   return { name: 'build', argv, load: () => import('./build.js') };
 }
 
-/** Names of all commands, for did-you-mean. */
-export function commandNames(): string[] {
-  return Object.keys(commands);
+/** Options of every command may stand before its name, as with docker and git. */
+function leadingGlobals(argv: readonly string[]): readonly string[] {
+  let count = 0;
+  for (;;) {
+    const word = argv[count] ?? '';
+    if (word === '--store') count += 2;
+    else if (word === '--debug' || word.startsWith('--store=')) count += 1;
+    else return argv.slice(0, count);
+  }
+}
+
+function entryOf(name: string): Entry | undefined {
+  return Object.hasOwn(commands, name) ? commands[name] : undefined;
+}
+
+async function helpOn(topic: string | undefined): Promise<Found> {
+  if (topic === undefined) return { text: overview() };
+  const entry = entryOf(topic);
+  if (entry) return { name: topic, argv: ['--help'], load: entry.load };
+  await refuseSlip(topic);
+  throw await noCommand(topic, "'tsbuild help' lists the commands");
+}
+
+/** `tsbuild buidl .` is no build with two contexts. */
+async function refuseSlip(word: string): Promise<void> {
+  const { closest } = await import('../base/index.js');
+  const near = closest(word, Object.keys(commands));
+  if (near !== undefined) throw await noCommand(word, `did you mean tsbuild ${near}?`);
+}
+
+async function noCommand(word: string, hint: string): Promise<Error> {
+  const { UsageError } = await import('./cli.js');
+  return new UsageError('USAGE', { message: `there is no command ${word}`, hint });
 }
 
 declare const TSBUILD_VERSION: string;

@@ -1,26 +1,35 @@
 // The entry: finds the command, runs it, turns what it throws into a message and an exit code.
 //   0 done · 1 the build or command failed · 2 the command line was wrong · 130/143 interrupted · run: the program's own
+import type { Interruption } from '#native';
 import { commandNamed } from './commands.js';
 
 const interrupt = new AbortController();
-let interruptedBy: NodeJS.Signals | null = null;
+const impatience = new AbortController();
+let interruptedBy: keyof typeof signalNumbers | null = null;
 
+// Asked once, running steps are asked to end and what is unfinished is removed; asked twice, steps are killed; asked a
+// third time, we leave at once, and the next command removes what is left.
+const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (interruptedBy !== null) process.exit(128 + signalNumbers[signal]); // asked twice: leave at once
+    if (impatience.signal.aborted) process.exit(128 + signalNumbers[signal]);
+    if (interruptedBy !== null) return impatience.abort();
     interruptedBy = signal;
-    interrupt.abort();
+    const interruption: Interruption = { signal, again: impatience.signal };
+    interrupt.abort(Object.assign(new Error(`interrupted by ${signal}`), interruption));
   });
 }
-const signalNumbers = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0); // `tsbuild images | head`
   throw error;
 });
+process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error; // nobody reads the progress any more: the work goes on
+});
 
 async function main(argv: readonly string[]): Promise<number> {
-  const found = commandNamed(argv);
+  const found = await commandNamed(argv);
   if ('text' in found) {
     process.stdout.write(found.text);
     return 0;
@@ -32,7 +41,7 @@ async function main(argv: readonly string[]): Promise<number> {
 async function report(error: unknown, argv: readonly string[]): Promise<number> {
   if (interruptedBy !== null) {
     process.stderr.write(`\ninterrupted by ${interruptedBy}; nothing of the unfinished steps was kept\n`);
-    return 128 + signalNumbers[interruptedBy as keyof typeof signalNumbers];
+    return 128 + signalNumbers[interruptedBy];
   }
   const { renderError } = await import('../base/index.js');
   process.stderr.write(`${renderError(error)}\n`);

@@ -7,9 +7,14 @@ import { hostPlatform } from '../platform/index.js';
  *
  * @throws StoreError IMAGE_NOT_FOUND, with the nearest name there is
  */
-export async function openImage(store: Store, text: string): Promise<StoredImage> {
+export function openImage(store: Store, text: string): Promise<StoredImage> {
+  return nearestNamed(store, text, () => readImage(store, findImage(store, text).digest, { platform: hostPlatform() }));
+}
+
+/** What `find` finds under the name `text`; when there is no such image, the error says the nearest name that there is. */
+export async function nearestNamed<T>(store: Store, text: string, find: () => T | Promise<T>): Promise<T> {
   try {
-    return await readImage(store, findImage(store, text).digest, { platform: hostPlatform() });
+    return await find();
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'IMAGE_NOT_FOUND') throw error;
     const near = closest(

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import { findImage, openLease, saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
-import { openImage } from './open-image.js';
+import { nearestNamed, openImage } from './open-image.js';
 import { transferProgress } from './transfer.js';
 
 interface SaveOptions {
@@ -40,7 +40,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   try {
     const images = [];
     for (const text of command.args) {
-      const { name } = findImage(store, text);
+      const { name } = await nearestNamed(store, text, () => findImage(store, text));
       images.push({ image: await openImage(store, text), names: name === null ? [] : [name] });
     }
     await saveArchive(store, lease, images, options.output ?? process.stdout, {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { findImage, tagImage } from '#store';
+import { findImage, parseReference, tagImage } from '#store';
 import type { Cli } from './cli.js';
+import { nearestNamed } from './open-image.js';
 
 export function configure(command: Command): void {
   command
@@ -12,7 +13,8 @@ export function configure(command: Command): void {
 export async function run(cli: Cli, command: Command): Promise<number> {
   const [image = '', ...names] = command.args;
   const store = await cli.openStore(command.opts<{ store?: string }>().store);
-  const { digest } = findImage(store, image);
-  for (const name of names) tagImage(store, name, digest);
+  const references = names.map((name) => parseReference(name)); // all of them are names, or none is given
+  const { digest } = await nearestNamed(store, image, () => findImage(store, image));
+  for (const reference of references) tagImage(store, reference, digest);
   return 0;
 }

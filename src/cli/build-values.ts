@@ -1,0 +1,111 @@
+// The values of build's options: what their texts mean, and what is wrong with them.
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parseReference } from '#store';
+import { CodedError } from '../base/index.js';
+import type { NamedContext } from '../build/index.js';
+import { UsageError } from './cli.js';
+
+/** What an option's text means; what is wrong with it is a mistake of the command line. @throws UsageError */
+export function given<T>(option: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    throw new UsageError('USAGE', { message: `${option} ${text}: ${error.message}`, hint: error.hint, cause: error });
+  }
+}
+
+/** The name as it was given. */
+export function imageName(text: string): string {
+  if (parseReference(text).digest === undefined) return text;
+  throw new UsageError('USAGE', {
+    message: 'an image has its digest from its content, no name can set it',
+    hint: `write ${text.slice(0, text.indexOf('@'))}`,
+  });
+}
+
+export function namedContext(text: string): [string, NamedContext] {
+  const [name, source] = keyAndValue(text, '--build-context', 'NAME=DIR or NAME=IMAGE');
+  if (source.startsWith('docker-image://'))
+    return [name, { kind: 'image', ref: source.slice('docker-image://'.length) }];
+  if (source.startsWith('oci-layout://')) return [name, { kind: 'image', ref: source }];
+  if (isDirectory(source)) return [name, { kind: 'directory', dir: source }];
+  if (/^[./]/.test(source)) {
+    throw new UsageError('USAGE', {
+      message: `--build-context ${name}: ${source} is no directory`,
+      hint: 'give a directory, oci-layout://DIR[:tag] or the name of an image',
+    });
+  }
+  return [name, { kind: 'image', ref: source }];
+}
+
+export function buildArg(text: string, env: NodeJS.ProcessEnv): [string, string][] {
+  if (text.includes('=')) return [keyAndValue(text, '--build-arg', 'NAME=VALUE')];
+  const value = env[text];
+  return value === undefined ? [] : [[text, value]]; // as docker: an unset variable leaves the ARG's default
+}
+
+export function label(text: string): [string, string] {
+  return keyAndValue(text, '--label', 'NAME=VALUE');
+}
+
+const secretFields = ['id', 'src', 'source', 'env', 'type'];
+const secretForm = 'id=NAME,src=FILE or id=NAME,env=VARIABLE';
+
+/** 'id=npmrc,src=/home/me/.npmrc' or 'id=token,env=TOKEN'; the file is read now, so that a missing one is said at once. */
+export function secret(text: string, env: NodeJS.ProcessEnv): [string, Buffer] {
+  const fields = new Map(text.split(',').map((field) => keyAndValue(field, '--secret', secretForm)));
+  const unknown = [...fields.keys()].find((key) => !secretFields.includes(key));
+  if (unknown !== undefined) throw badSecret(text, `there is no field ${unknown}`, `write --secret ${secretForm}`);
+  const file = fields.get('src') ?? fields.get('source');
+  const variable = fields.get('env');
+  const id = fields.get('id') ?? (file === undefined ? variable : basename(file));
+  if (id === undefined || id === '') throw badSecret(text, 'there is no id', `write --secret ${secretForm}`);
+  if (variable === undefined && file !== undefined) return [id, readSecret(id, file)];
+  const value = env[variable ?? id];
+  if (value !== undefined) return [id, Buffer.from(value)];
+  throw badSecret(id, `the environment has no ${variable ?? id}`, 'set it, or give src=FILE');
+}
+
+function readSecret(id: string, file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw badSecret(id, `${file} can't be read: ${whyUnreadable(error)}`, 'check src=');
+  }
+}
+
+function badSecret(shown: string, problem: string, hint: string): UsageError {
+  return new UsageError('USAGE', { message: `--secret ${shown}: ${problem}`, hint });
+}
+
+function keyAndValue(text: string, option: string, form: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new UsageError('USAGE', {
+    message: at < 0 ? `${option} ${text}: there is no =` : `${option} ${text}: there is no name before the =`,
+    hint: `write ${option} ${form}`,
+  });
+}
+
+/** False where the way to it is closed to us, too. */
+export function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** Why a file could not be read, in words. */
+export function whyUnreadable(error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return reasons[code] ?? message;
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a directory',
+  EACCES: 'permission denied',
+  ENOENT: 'there is no such file',
+};
