@@ -98,14 +98,12 @@ function parseAttributes(text: string): Map<string, string[]> {
   return found;
 }
 
-/** One line a file, in byte order of path, without the fields in `but`: what a comparison of two trees shows. */
-export function treeLines(tree: TreeListing, but: readonly (keyof ListedFile)[] = []): string[] {
+/** One line a file, in byte order of path: what a comparison of two trees shows. */
+export function treeLines(tree: TreeListing): string[] {
   return [...tree]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([path, file]) => {
-      const kept = Object.entries(file).filter(
-        ([field, value]) => value.length > 0 && !but.includes(field as keyof ListedFile),
-      );
-      return `${JSON.stringify(path)} ${kept.map(([field, value]) => `${field}=${value}`).join(' ')}`;
+      const known = Object.entries(file).filter(([, value]) => value.length > 0);
+      return `${JSON.stringify(path)} ${known.map(([field, value]) => `${field}=${value}`).join(' ')}`;
     });
 }
