@@ -1,6 +1,6 @@
 // What the solver's vertices do to the machine and the store.
 import { join } from 'node:path';
-import { displayPath, type Host } from '#native';
+import { displayPath, type Host, type LayerMount } from '#native';
 import {
   type CommittedLayer,
   commitDraft,
@@ -16,6 +16,7 @@ import {
   type RootView,
   recordCache,
   StoreError,
+  visibleLayers,
 } from '#store';
 import { BuildError, errorAt, lineAndColumn } from '../base/index.js';
 import {
@@ -32,6 +33,7 @@ import type { BuildGraph, CopyVertex, FileSource, MkdirVertex, RunVertex, Vertex
 import { foreignExecutables, formatPlatform, recordLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
 import type { LoadedBase } from './bases.js';
+import { openCacheMount } from './cache-mount.js';
 import { openContexts } from './contexts.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
@@ -52,6 +54,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const views = new Map<string, RootView>();
+  const mounts = new Map<string, Promise<LayerMount[]>>();
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
 
@@ -64,6 +67,13 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     const view = views.get(key) ?? openView(stack.map((diffId) => requireLayer(job, diffId)));
     views.set(key, view);
     return view;
+  };
+  const mountsOf = (stack: readonly DiffId[], machine: Host): Promise<LayerMount[]> => {
+    const key = stack.join();
+    const layers = (): readonly Layer[] => visibleLayers(stack.map((diffId) => requireLayer(job, diffId)));
+    const found = mounts.get(key) ?? Promise.all(layers().map((layer) => mountLayer(io.store, lease, machine, layer)));
+    mounts.set(key, found);
+    return found;
   };
   const stackOf = (vertex: number, solved: SolvedVertices): readonly DiffId[] => {
     const found = solved.get(vertex);
@@ -102,17 +112,14 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const run = async (vertex: RunVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed> => {
     const stack = stackOf(vertex.parent, solved);
     const machine = await openHost();
-    const mounts = await Promise.all(
-      stack.map((diffId) => mountLayer(io.store, lease, machine, requireLayer(job, diffId))),
-    );
     const { scratchDir } = await runStep(vertex, {
       host: machine,
       lease,
-      mounts,
+      mounts: await mountsOf(stack, machine),
       view: viewOf(stack),
       originOf: (layer) => originOfLayer(job, stack[layer], solved),
       contextDir: (name) => contexts.dir(name),
-      cacheDir: (mount) => contexts.cacheDir(mount),
+      openCache: (mount) => openCacheMount(mount, io.store.dir, machine, lease),
       secret: (id) => request.secrets.get(id) ?? null,
       emit: io.emit,
       signal,

@@ -1,6 +1,6 @@
 // tsbuild run: a program from an image, its output and exit code passed through.
 import { type Command, Option } from 'commander';
-import { mountLayer, openLease, openView } from '#store';
+import { mountLayer, openLease, openView, visibleLayers } from '#store';
 import { runImage } from '../executor/index.js';
 import { hostPlatform, requirePlatform } from '../platform/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
@@ -42,7 +42,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   try {
     const image = await openImage(store, name);
     requirePlatform({ ref: name, platform: image.config }, hostPlatform());
-    const mounts = await Promise.all(image.layers.map((layer) => mountLayer(store, lease, host, layer)));
+    const mounts = await Promise.all(visibleLayers(image.layers).map((layer) => mountLayer(store, lease, host, layer)));
     const view = openView(image.layers);
     const exit = await runImage(
       {

@@ -1,4 +1,7 @@
 // Where COPY and ADD take files from: a build context, or the files of another stage or image. Both look the same here.
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
 import { assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
 import type { EntryMeta, RootView, ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
@@ -167,11 +170,49 @@ function viewEntry(entry: ViewEntry): SourceEntry {
 
 /** Contents lie in the middle of tars: they are assembled into nothing, for their digests. */
 async function hashContents(entries: readonly SourceEntry[]): Promise<string[]> {
-  if (entries.length === 0) return [];
-  const parts = entries.map((entry) => {
+  const dense = entries.filter((entry) => !isSparse(entry));
+  const parts = dense.map((entry) => {
     const { content, size } = entry;
     if (content === null) throw new Error(`no content to hash: ${entry.path}`);
     return 'bytes' in content ? content : { ...content, size };
   });
-  return [...(await assembleTar({ parts, output: null, heads: false, fileDigests: true })).fileDigests];
+  const { fileDigests } =
+    parts.length === 0
+      ? { fileDigests: [] }
+      : await assembleTar({ parts, output: null, heads: false, fileDigests: true });
+  const digests = new Map(dense.map((entry, i) => [entry, fileDigests[i] ?? '']));
+  return entries.map((entry) => digests.get(entry) ?? hashSparse(entry));
+}
+
+function isSparse({ content }: SourceEntry): boolean {
+  return content !== null && !('bytes' in content) && content.pieces !== undefined;
+}
+
+/** Of what a reader of the file sees: the stored pieces, and zeros between them. */
+function hashSparse({ content, size }: SourceEntry): string {
+  if (content === null || 'bytes' in content) throw new Error('not a sparse file');
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(1024 * 1024);
+  const feed = (length: number, fill: (chunk: Buffer, done: number) => void): void => {
+    for (let done = 0; done < length; done += buffer.length) {
+      const chunk = buffer.subarray(0, Math.min(buffer.length, length - done));
+      fill(chunk, done);
+      hash.update(chunk);
+    }
+  };
+  const fd = openSync(join(content.root, Buffer.from(content.path, 'latin1').toString()), 'r');
+  try {
+    let at = 0;
+    let stored = content.offset;
+    for (const [offset, length] of content.pieces ?? []) {
+      feed(offset - at, (chunk) => chunk.fill(0));
+      feed(length, (chunk, done) => void readSync(fd, chunk, 0, chunk.length, stored + done));
+      stored += length;
+      at = offset + length;
+    }
+    feed(size - at, (chunk) => chunk.fill(0));
+  } finally {
+    closeSync(fd);
+  }
+  return hash.digest('hex');
 }
