@@ -104,6 +104,8 @@ function mergedTree(layers: readonly (readonly Member[])[]): Map<string, ImageFi
   return tree;
 }
 
+type Pax = { readonly mtime?: string } | null | undefined;
+
 function imageFile({ path, header, content }: Member, tree: Map<string, ImageFile>): ImageFile {
   if (header.type === 'link') {
     const first = `/${header.linkname}`;
@@ -118,7 +120,7 @@ function imageFile({ path, header, content }: Member, tree: Map<string, ImageFil
     mode: (header.mode ?? 0).toString(8),
     uid: header.uid ?? 0,
     gid: header.gid ?? 0,
-    mtime: (header.mtime?.getTime() ?? 0) / 1000,
+    mtime: Number((header.pax as Pax)?.mtime ?? (header.mtime?.getTime() ?? 0) / 1000),
     ...(header.type === 'file' ? { content: textOf(content) } : {}),
     ...(header.type === 'symlink' ? { link: header.linkname ?? '' } : {}),
   };
