@@ -1,11 +1,11 @@
-// The directories that a build reads: its context, named contexts, and cache mounts.
+// The directories that a build reads: its context and named contexts.
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type FileStat, rawPath } from '#native';
 import { BuildError, type Span } from '../base/index.js';
 import { type Context, findIgnoreFile, openContext } from '../context/index.js';
-import type { RunMount, RunVertex } from '../graph/index.js';
+import type { RunVertex } from '../graph/index.js';
 import type { KeyInputs } from '../solver/index.js';
 import type { BuildRequest } from './request.js';
 
@@ -13,8 +13,6 @@ export interface Contexts {
   /** The main context (null) or a named one. */
   open(name: string | null): Promise<Context>;
   dir(name: string | null): string;
-  /** Directory behind a cache mount, made when missing. */
-  cacheDir(mount: Extract<RunMount, { kind: 'cache' }>): string;
   /** Digests of what a step's bind mounts show it. */
   bindDigests(vertex: RunVertex): Promise<KeyInputs>;
   /** Keeps what was learned about files for the next build. */
@@ -50,7 +48,6 @@ export function openContexts(request: BuildRequest, storeDir: string): Contexts 
   return {
     open,
     dir,
-    cacheDir: (mount) => cacheMountDir(storeDir, mount),
     bindDigests: async (vertex) => {
       const inputs: Record<string, string> = {};
       for (const mount of vertex.mounts) {
@@ -88,18 +85,4 @@ async function treeDigest(context: Context, source: string, at: Span): Promise<s
 
 function shown({ path, type, mode, linkTarget }: FileStat): unknown[] {
   return [path, type, mode, linkTarget];
-}
-
-/** Owner and mode are set when it is made; later steps find it as the earlier ones left it. */
-function cacheMountDir(storeDir: string, mount: Extract<RunMount, { kind: 'cache' }>): string {
-  const { id, uid, gid, mode } = mount;
-  const name = createHash('sha256')
-    .update(JSON.stringify([id, uid, gid, mode]))
-    .digest('hex')
-    .slice(0, 32);
-  const dir = join(storeDir, 'cache', 'mounts', name);
-  if (mkdirSync(dir, { recursive: true, mode: 0o700 }) === undefined) return dir;
-  chmodSync(dir, mode);
-  if (process.getuid?.() === 0) chownSync(dir, uid, gid);
-  return dir;
 }

@@ -22,7 +22,7 @@ export interface RunIo {
   /** Directory of the main (null) or a named build context. */
   contextDir(name: string | null): string;
   /** Directory behind a cache mount, made when missing. */
-  cacheDir(mount: Extract<RunMount, { kind: 'cache' }>): string;
+  openCache(mount: Extract<RunMount, { kind: 'cache' }>): Promise<string>;
   /** Value of a secret, null when there is none of that id. */
   secret(id: string): Buffer | null;
   readonly emit: EventSink;
@@ -44,6 +44,7 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
   const args = vertex.script === null ? vertex.args : [scriptPath, ...vertex.args];
   requireProgram(vertex, args, env, io);
 
+  const mounts = await Promise.all(vertex.mounts.map((mount) => stepMounts(mount, io)));
   const scratchDir = io.lease.path(`step-${vertex.id}`);
   mkdirSync(scratchDir, { mode: 0o700 });
   const cgroup = makeStepCgroup();
@@ -65,12 +66,7 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
         groups: user.groups,
         hostname: 'tsbuild',
         network: vertex.network === 'none' ? 'none' : 'host',
-        mounts: [
-          ...networkFiles(vertex.network),
-          ...vertex.mounts.flatMap((mount) => stepMounts(mount, io)),
-          ...secrets.mounts,
-          ...scriptMount(vertex),
-        ],
+        mounts: [...networkFiles(vertex.network), ...mounts.flat(), ...secrets.mounts, ...scriptMount(vertex)],
         cgroups: cgroup.dirs,
         shmSizeBytes,
         stdin: 'null',
@@ -127,7 +123,7 @@ function scriptMount(vertex: RunVertex): StepMount[] {
   return [{ kind: 'bytes', bytes: Buffer.from(vertex.script), target: scriptPath, mode: 0o755, uid: 0, gid: 0 }];
 }
 
-function stepMounts(mount: RunMount, io: RunIo): StepMount[] {
+async function stepMounts(mount: RunMount, io: RunIo): Promise<StepMount[]> {
   switch (mount.kind) {
     case 'bind': {
       if (mount.from.kind !== 'context') throw new Error('a bind mount from a stage reached the executor');
@@ -139,7 +135,7 @@ function stepMounts(mount: RunMount, io: RunIo): StepMount[] {
       return [
         {
           kind: 'bind',
-          root: io.cacheDir(mount),
+          root: await io.openCache(mount),
           path: rawPath(''),
           target: mount.target,
           readonly: mount.readonly,
