@@ -6,3 +6,4 @@ export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from '
 export { renderError } from './render-error.js';
 export { lineAndColumn, type SourceFile, type Span } from './span.js';
 export { closest } from './suggest.js';
+export { unlessInterrupted } from './unless-interrupted.js';

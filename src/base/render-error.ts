@@ -7,6 +7,7 @@ import { lineAndColumn, type Span } from './span.js';
 export function renderError(error: unknown): string {
   if (!(error instanceof CodedError)) {
     const text = error instanceof Error ? error.message : String(error);
+    if (isRefusal(error)) return `error[SYSTEM]: ${printable(text)}\nhelp: ${hints[error.code] ?? elsewhere}`;
     return `error[INTERNAL]: ${printable(text)}\nhelp: this is a bug in tsbuild; run again with --debug for the stack trace`;
   }
   const lines = [`error[${error.code}]: ${printable(error.message)}`];
@@ -15,6 +16,18 @@ export function renderError(error: unknown): string {
   if (error.hint) lines.push(`help: ${printable(error.hint)}`);
   return lines.join('\n');
 }
+
+/** The machine refused a system call, and nobody between there and here had better words for it. */
+function isRefusal(error: unknown): error is NodeJS.ErrnoException & { code: string } {
+  return error instanceof Error && 'syscall' in error && 'code' in error && typeof error.code === 'string';
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space and try again',
+  EACCES: 'check the permissions of that path and of the directories above it',
+  EMFILE: "raise the limit of open files with 'ulimit -n'",
+};
+const elsewhere = '--debug shows where it happened';
 
 const shownLines = 10;
 
@@ -26,7 +39,7 @@ function excerpt(at: Span): string[] {
   const margin = ' '.repeat(String(line + shown.length - 1).length);
   const numbered = shown.map((text, i) => `${String(line + i).padStart(margin.length)} | ${printable(text)}`.trimEnd());
   return [
-    `${margin}--> ${at.file.name}:${line}:${column}`,
+    `${margin}--> ${printable(at.file.name)}:${line}:${column}`,
     `${margin} |`,
     ...numbered,
     ...(last === line ? [`${margin} | ${caret(shown[0] ?? '', column, at.end - at.start)}`] : []),

@@ -1,5 +1,6 @@
 // The images that a build stands on, fetched before it is planned: their configs decide what instructions mean.
-import type { Lease, StoredImage } from '#store';
+import { familiarName, type Lease, listTags, type StoredImage } from '#store';
+import { BuildError, closest, lineAndColumn } from '../base/index.js';
 import type { Buildfile } from '../buildfile/index.js';
 import { type BaseImage, type PlanOptions, requiredBases } from '../graph/index.js';
 import { requireHonestPlatform, requirePlatform } from '../platform/index.js';
@@ -35,6 +36,8 @@ export async function loadBases(
           at,
           searchPath: request.searchPath,
           onProgress: (progress) => io.emit({ type: 'base-progress', ref, ...progress }),
+        }).catch((error: unknown) => {
+          throw withNearest(error, ref, file, io);
         });
         requirePlatform({ ref, platform: image.config, at }, platform);
         requireHonestPlatform(image, ref, at);
@@ -43,4 +46,29 @@ export async function loadBases(
     );
     for (const [key, base] of loaded) bases.set(key, base);
   }
+}
+
+/** A base that is nowhere is often a slip of a stage's name, or of a name in the store. */
+function withNearest(error: unknown, ref: string, file: Buildfile, io: BuildIo): unknown {
+  if (!(error instanceof BuildError) || error.code !== 'BASE_NOT_FOUND') return error;
+  const hint = nearest(ref, file, io);
+  return hint === undefined ? error : new BuildError(error.code, { ...error, message: error.message, hint });
+}
+
+function nearest(ref: string, file: Buildfile, io: BuildIo): string | undefined {
+  const later = file.stages.find((stage) => stage.from.name === ref.toLowerCase());
+  if (later !== undefined) {
+    const { line } = lineAndColumn(file.file, later.from.at.start);
+    return `the stage ${ref} begins later, at line ${line}: move it above this one`;
+  }
+  const stage = closest(
+    ref,
+    file.stages.flatMap(({ from }) => from.name ?? []),
+  );
+  if (stage !== undefined) return `did you mean the stage ${stage}?`;
+  const image = closest(
+    ref,
+    listTags(io.store).map((tag) => familiarName(tag.reference)),
+  );
+  return image === undefined ? undefined : `did you mean ${image}, which is in the store?`;
 }

@@ -1,6 +1,8 @@
 // The spine: Buildfile → instructions → bases → graph → layers → image. Calls the stages in order, and nothing else.
 import { availableParallelism } from 'node:os';
+import type { Host } from '#native';
 import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#store';
+import { unlessInterrupted } from '../base/index.js';
 import { parseBuildfile } from '../buildfile/index.js';
 import { type BuildGraph, planBuild } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
@@ -18,9 +20,14 @@ import type { BuildIo, BuildRequest } from './request.js';
  */
 export async function buildImage(request: BuildRequest, io: BuildIo): Promise<StoredImage> {
   const startedMs = performance.now();
-  const lease = await openLease(io.store, `build ${request.buildfile.name}`);
+  let host: Host | undefined;
+  const openHost = async (): Promise<Host> => {
+    host = await io.openHost();
+    return host;
+  };
+  const lease = await openLease(io.store, `build ${request.buildfile.name}`, () => host);
   try {
-    const image = await build(request, io, lease);
+    const image = await build(request, { ...io, openHost }, lease);
     for (const tag of request.tags) tagImage(io.store, tag, image.digest);
     const durationMs = performance.now() - startedMs;
     io.emit({ type: 'build-done', digest: image.digest, tags: request.tags, durationMs });
@@ -41,7 +48,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     contexts: request.contexts,
     parsePlatform,
   };
-  const bases = await loadBases(file, options, { request, io, lease });
+  const bases = await unlessInterrupted(loadBases(file, options, { request, io, lease }), io.signal);
   const graph = withNetwork(planBuild(file, options, bases), request.network);
   announce(graph, request, io);
 

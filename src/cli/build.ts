@@ -83,9 +83,21 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     emit: quiet ? () => {} : progress(options.progress, cli),
     signal: cli.signal,
   });
-  if (options.iidfile !== undefined) writeFileSync(options.iidfile, image.digest);
+  if (options.iidfile !== undefined) writeDigest(options.iidfile, image.digest);
   if (quiet) cli.out(`${image.digest}\n`);
   return 0;
+}
+
+function writeDigest(file: string, digest: string): void {
+  try {
+    writeFileSync(file, digest);
+  } catch (cause) {
+    throw new BuildError('IIDFILE_UNWRITABLE', {
+      message: `the image was built, but its digest can't be written to ${file}: ${(cause as Error).message}`,
+      hint: 'check --iidfile',
+      cause,
+    });
+  }
 }
 
 function progress(kind: BuildOptions['progress'], cli: Cli): EventSink {

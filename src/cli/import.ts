@@ -1,6 +1,7 @@
 // tsbuild import: a root file system, or Debian by mmdebstrap, becomes an image.
 import type { Command } from 'commander';
 import { type Lease, openLease, type Store, type StoredImage, tagImage } from '#store';
+import { unlessInterrupted } from '../base/index.js';
 import { parsePlatform } from '../platform/index.js';
 import { importDebian, importRootfs, type OnSourceProgress } from '../source/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
@@ -73,7 +74,7 @@ async function importFrom(
     });
   }
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
-  return importRootfs(store, lease, source ?? '-', { platform });
+  return unlessInterrupted(importRootfs(store, lease, source ?? '-', { platform }), cli.signal);
 }
 
 /** Each piece of work as one line when it begins, and every tenth of it. */

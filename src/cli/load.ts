@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import { familiarName, loadArchive, openLease, tagImage } from '#store';
+import { familiarName, loadArchive, tagImage } from '#store';
 import { hostPlatform, parsePlatform } from '../platform/index.js';
 import type { Cli } from './cli.js';
+import { underLease } from './under-lease.js';
 
 export function configure(command: Command): void {
   command
@@ -15,15 +16,12 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<{ input?: string; platform?: string; quiet?: boolean; store?: string }>();
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
-  const lease = await openLease(store, 'load');
-  try {
+  await underLease(cli, store, 'load', async (lease) => {
     for (const { image, names } of await loadArchive(store, lease, options.input ?? process.stdin, { platform })) {
       for (const name of names) tagImage(store, name, image.digest);
       const shown = names.map(familiarName).join(', ') || 'an image without a name';
       cli.out(options.quiet ? `${image.digest}\n` : `loaded ${shown} ${image.digest}\n`);
     }
-    return 0;
-  } finally {
-    await lease.release();
-  }
+  });
+  return 0;
 }

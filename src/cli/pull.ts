@@ -20,6 +20,7 @@ import { resolveBase } from '../source/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
+import { underLease } from './under-lease.js';
 
 interface PullCommand {
   readonly tag?: readonly string[];
@@ -60,16 +61,13 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const source = command.args[0] ?? '';
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
-  const lease = await openLease(store, `pull ${source}`);
-  try {
+  await underLease(cli, store, `pull ${source}`, async (lease) => {
     const { image, name } = await pullFrom(cli, store, lease, source, platform, options);
     const names = options.tag ?? (name === null ? [] : [name]);
     for (const tag of names) tagImage(store, tag, image.digest);
     cli.out(options.quiet ? `${image.digest}\n` : `pulled ${names.join(', ') || source} ${image.digest}\n`);
-    return 0;
-  } finally {
-    await lease.release();
-  }
+  });
+  return 0;
 }
 
 async function pullFrom(

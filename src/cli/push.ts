@@ -1,19 +1,11 @@
 // tsbuild push: to a registry, an OCI layout or another store.
 import { type Command, Option } from 'commander';
-import {
-  copyBetweenStores,
-  exportLayout,
-  type Lease,
-  openLease,
-  pushImage,
-  type Store,
-  type StoredImage,
-  tagImage,
-} from '#store';
+import { copyBetweenStores, exportLayout, type Lease, pushImage, type Store, type StoredImage, tagImage } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
 import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
+import { underLease } from './under-lease.js';
 
 interface PushOptions {
   readonly compression?: 'gzip' | 'zstd' | 'none';
@@ -48,15 +40,12 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<PushOptions>();
   const [name = '', destination = name] = command.args;
   const store = await cli.openStore(options.store);
-  const lease = await openLease(store, `push ${name}`);
-  try {
+  await underLease(cli, store, `push ${name}`, async (lease) => {
     const image = await openImage(store, name);
     const digest = await send(cli, store, lease, image, name, destination, options);
     cli.out(options.quiet ? `${digest}\n` : `pushed ${name} to ${destination} ${digest}\n`);
-    return 0;
-  } finally {
-    await lease.release();
-  }
+  });
+  return 0;
 }
 
 async function send(
@@ -77,7 +66,12 @@ async function send(
   }
   if (scheme !== undefined) {
     const { dir, tag } = layoutTarget(rest);
-    return exportLayout(store, lease, image, dir, { compression: options.compression ?? 'none', tag, onProgress });
+    return exportLayout(store, lease, image, dir, {
+      compression: options.compression ?? 'none',
+      tag,
+      onProgress,
+      signal: cli.signal,
+    });
   }
   return pushImage(store, lease, image, destination, {
     compression: options.compression,
@@ -95,13 +89,10 @@ function layoutTarget(text: string): { dir: string; tag: string | undefined } {
 async function copyTo(cli: Cli, from: Store, image: StoredImage, destination: string, name: string): Promise<string> {
   const { dir, name: newName } = storeAndName(destination);
   const to = await cli.openStore(dir);
-  const lease = await openLease(to, `copy of ${name}`);
-  try {
+  return underLease(cli, to, `copy of ${name}`, async (lease) => {
     const copied = await copyBetweenStores(from, to, lease, image.digest);
     const tag = newName ?? (/^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? null : name);
     if (tag !== null) tagImage(to, tag, copied.digest);
     return copied.digest;
-  } finally {
-    await lease.release();
-  }
+  });
 }

@@ -38,7 +38,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const [name = '', ...words] = command.args;
   const store = await cli.openStore(options.store);
   const host = await cli.openHost();
-  const lease = await openLease(store, `run ${name}`);
+  const lease = await openLease(store, `run ${name}`, () => host);
   try {
     const image = await openImage(store, name);
     requirePlatform({ ref: name, platform: image.config }, hostPlatform());

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
-import { findImage, openLease, saveArchive } from '#store';
+import { findImage, saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { nearestNamed, openImage } from './open-image.js';
 import { transferProgress } from './transfer.js';
+import { underLease } from './under-lease.js';
 
 interface SaveOptions {
   readonly output?: string;
@@ -36,8 +37,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     });
   }
   const store = await cli.openStore(options.store);
-  const lease = await openLease(store, 'save');
-  try {
+  await underLease(cli, store, 'save', async (lease) => {
     const images = [];
     for (const text of command.args) {
       const { name } = await nearestNamed(store, text, () => findImage(store, text));
@@ -47,9 +47,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
       format: options.format,
       compression: options.compression ?? 'none',
       onProgress: transferProgress(cli, true),
+      signal: cli.signal,
     });
-    return 0;
-  } finally {
-    await lease.release();
-  }
+  });
+  return 0;
 }

@@ -12,6 +12,7 @@ import {
   type RunConfig,
   type Store,
   type StoredImage,
+  StoreError,
   scanTar,
 } from '#store';
 import { BuildError, type Span } from '../base/index.js';
@@ -57,7 +58,7 @@ export function newestFileSec(layer: Layer): number {
 }
 
 async function importFiles(store: Store, lease: Lease, source: string, options: RootfsOptions): Promise<Layer> {
-  if (source === '-') return importLayer(store, lease, process.stdin);
+  if (source === '-') return named('standard input', importLayer(store, lease, process.stdin));
   const stat = statSync(source, { throwIfNoEntry: false });
   if (stat === undefined) {
     throw new BuildError('ROOTFS_NOT_FOUND', {
@@ -66,12 +67,23 @@ async function importFiles(store: Store, lease: Lease, source: string, options: 
       at: options.at,
     });
   }
-  if (!stat.isDirectory()) return importLayer(store, lease, createReadStream(source, { highWaterMark: 1 << 20 }));
+  if (!stat.isDirectory())
+    return named(source, importLayer(store, lease, createReadStream(source, { highWaterMark: 1 << 20 })));
   const stats = await walkTree(source, { xattrs: true });
   const drafts = overlayToDrafts(stats.map(asRoots), source);
   const { layer, heads } = await commitDraft(store, lease, drafts);
   recordLayer(layer, heads);
   return layer;
+}
+
+/** What is wrong with a tar is said with its name. */
+async function named(source: string, importing: Promise<Layer>): Promise<Layer> {
+  try {
+    return await importing;
+  } catch (error) {
+    if (!(error instanceof StoreError) || !/^(TAR|LAYER)_/.test(error.code)) throw error;
+    throw new StoreError(error.code, { message: `${source}: ${error.message}`, hint: error.hint, cause: error });
+  }
 }
 
 /** Who unpacks a root file system without privileges owns all of it; in the image that is root. */

@@ -19,10 +19,14 @@ import { discard, emptyTrash } from './trash.js';
  * Begins to use the store. Layers and blobs that this handle makes or looks up from now on stay until `release`.
  *
  * @param purpose what for, in messages: 'build', 'pull'
- * @param host removes what belongs to subordinate ids, where steps write such files
+ * @param host the host, if one is open when the lease ends: it removes what belongs to subordinate ids
  * @throws StoreError STORE_READ_ONLY, STORE_FULL
  */
-export async function openLease(store: Store, purpose: string, host?: Host): Promise<Lease> {
+export async function openLease(
+  store: Store,
+  purpose: string,
+  host: () => Host | undefined = () => undefined,
+): Promise<Lease> {
   store.requireWritable();
   try {
     const id = randomUUID();
@@ -38,13 +42,13 @@ class OpenLease implements Lease, Holder {
   readonly id: string;
   readonly dir: string;
   readonly #store: Store;
-  readonly #host: Host | undefined;
+  readonly #host: () => Host | undefined;
   readonly #lock: FileLock;
   readonly #held = new Set<Digest>();
   #count = 0;
   #released = false;
 
-  constructor(store: Store, purpose: string, host: Host | undefined, id: string, lock: FileLock) {
+  constructor(store: Store, purpose: string, host: () => Host | undefined, id: string, lock: FileLock) {
     this.id = id;
     this.dir = leaseDir(store.dir, id);
     this.#store = store;
@@ -78,9 +82,10 @@ class OpenLease implements Lease, Holder {
     this.#released = true;
     this.#store.holders.delete(this);
     const { dir, database } = this.#store;
+    const host = this.#host();
     try {
-      await discard(this.#store, this.dir, this.#host);
-      if (this.#host?.kind === 'user') await emptyTrash(dir, this.#host);
+      await discard(this.#store, this.dir, host);
+      if (host?.kind === 'user') await emptyTrash(dir, host);
       database.deleteLease(this.id);
     } finally {
       rmSync(this.#lock.path, { force: true });

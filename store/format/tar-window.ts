@@ -53,6 +53,6 @@ export class TarWindow {
 export function truncated(offset: number): StoreError {
   return new StoreError('TAR_TRUNCATED', {
     message: `the tar ends in the middle of a member (at byte ${offset})`,
-    hint: 'the tar is incomplete; fetch or make it again',
+    hint: 'it is incomplete, or no tar; fetch or make it again',
   });
 }

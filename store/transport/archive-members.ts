@@ -30,7 +30,7 @@ export async function openArchive(lease: Lease, source: string | Readable): Prom
   const path = await plainTar(lease, source, name);
   const members = new Map<string, TarEntry>();
   // The later of two members of one name is what every extractor leaves.
-  for (const entry of scanTar(path)) members.set(displayPath(entry.path), entry);
+  for (const entry of scanArchive(path, name)) members.set(displayPath(entry.path), entry);
   return {
     name,
     has: (member) => members.has(cleanName(member)),
@@ -55,12 +55,21 @@ export async function openArchive(lease: Lease, source: string | Readable): Prom
   };
 }
 
+function scanArchive(path: string, name: string): TarEntry[] {
+  try {
+    return scanTar(path);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new StoreError(error.code, { message: `${name}: ${error.message}`, hint: error.hint, cause: error });
+  }
+}
+
 /** Path of an uncompressed, seekable copy: the file itself where it is one. */
 async function plainTar(lease: Lease, source: string | Readable, name: string): Promise<string> {
   if (typeof source !== 'string') return spool(lease, source, name);
   const facts = await stat(source).catch((cause) => {
     throw new StoreError('ARCHIVE_NOT_FOUND', {
-      message: `${source}: ${cause.message}`,
+      message: cause.code === 'ENOENT' ? `there is no file ${source}` : `${source}: ${cause.message}`,
       hint: 'name the archive file',
       cause,
     });

@@ -30,6 +30,8 @@ export interface SaveOptions extends Partial<CompressionChoice> {
   /** 'docker-archive' is what `docker load` has always read; 'oci-archive' keeps manifests and digests. */
   readonly format?: 'docker-archive' | 'oci-archive' | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Aborted, nothing is left at the target. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function saveArchive(
   target: string | Writable,
   options: SaveOptions = {},
 ): Promise<void> {
-  const { format = 'docker-archive', compression = 'none', level, onProgress } = options;
+  const { format = 'docker-archive', compression = 'none', level, onProgress, signal } = options;
   if (format === 'docker-archive' && compression !== 'none') {
     throw new StoreError('SAVE_COMPRESSION', {
       message: `layers of a docker-archive are not compressed, ${compression} was asked for`,
@@ -80,7 +82,7 @@ export async function saveArchive(
   }
   const dirs = format === 'oci-archive' ? ['blobs', 'blobs/sha256'].map(dirMember) : [];
   const tar = encodeTar([...dirs, ...members.values()]);
-  await writeTo(target, tarBytes(tar, digests));
+  await writeTo(target, tarBytes(tar, digests), signal);
 }
 
 /** @see moby, image/spec/v1.2.md: manifest.json */
@@ -160,27 +162,44 @@ async function* tarBytes(tar: EncodedTar, digests: ReadonlyMap<string, Digest>):
   }
 }
 
-async function writeTo(target: string | Writable, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+async function writeTo(
+  target: string | Writable,
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const abortable = { ...(signal && { signal }) };
   const source = Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20 });
-  if (typeof target !== 'string') return pipeline(source, target);
+  if (typeof target !== 'string') return pipeline(source, target, abortable);
   try {
-    if (await isSpecial(target)) return await pipeline(source, createWriteStream(target));
+    if (await isSpecial(target)) return await pipeline(source, createWriteStream(target), abortable);
     const temp = `${target}.${randomUUID()}`;
     try {
-      await pipeline(source, createWriteStream(temp, { flags: 'wx' }));
+      await pipeline(source, createWriteStream(temp, { flags: 'wx' }), abortable);
       await rename(temp, target);
     } finally {
       await rm(temp, { force: true });
     }
   } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'EACCES', 'EPERM', 'EISDIR', 'ENOTDIR', 'EROFS', 'ENOSPC', 'EDQUOT')) throw error;
+    const reason = unwritable[(error as NodeJS.ErrnoException).code ?? ''];
+    if (reason === undefined) throw error;
     throw new StoreError('ARCHIVE_UNWRITABLE', {
-      message: `${target}: ${(error as Error).message}`,
-      hint: 'name a file in a directory that you may write to',
+      message: `${target} can't be written: ${reason}`,
+      hint: 'name a file in a directory that you may write to, on a disk with room',
       cause: error,
     });
   }
 }
+
+const unwritable: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such directory',
+  ENOTDIR: 'a part of the path is no directory',
+  EISDIR: 'it is a directory',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'the filesystem is read-only',
+  ENOSPC: 'no space left',
+  EDQUOT: 'the disk quota is used up',
+};
 
 /** A pipe or a device is written to, not replaced. */
 async function isSpecial(path: string): Promise<boolean> {

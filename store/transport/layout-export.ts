@@ -18,6 +18,8 @@ export interface ExportOptions extends Partial<CompressionChoice> {
   /** Name of the image in the layout; an image that has it already there loses it. */
   readonly tag?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Aborted, the layout is as it was, but for whole blobs. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -33,11 +35,11 @@ export async function exportLayout(
   dir: string,
   options: ExportOptions = {},
 ): Promise<Digest> {
-  const { compression = 'none', level, tag, onProgress } = options;
+  const { compression = 'none', level, tag, onProgress, signal } = options;
   const outgoing = await prepareImage(store, lease, image, { compression, level }, onProgress);
   await prepareDir(dir);
   for (const { descriptor, path } of outgoing.layers) {
-    await copyBlob(path, descriptor, blobFile(dir, descriptor.digest));
+    await copyBlob(path, descriptor, blobFile(dir, descriptor.digest), signal);
     onProgress?.({ digest: descriptor.digest, state: 'done', doneBytes: descriptor.size, totalBytes: descriptor.size });
   }
   for (const bytes of [outgoing.config, outgoing.manifest.bytes]) {
@@ -109,11 +111,16 @@ async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 /** @throws StoreError BLOB_DAMAGED: the file is not what its digest says; then nothing is left */
-async function copyBlob(from: string, { digest }: Descriptor, target: string): Promise<void> {
+async function copyBlob(
+  from: string,
+  { digest }: Descriptor,
+  target: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (await hasDigest(target, digest)) return;
   const temp = `${target}.${randomUUID()}`;
   try {
-    const found = (await cloned(from, temp)) ? await digestOf(temp) : await copyHashed(from, temp);
+    const found = (await cloned(from, temp)) ? await digestOf(temp) : await copyHashed(from, temp, signal);
     if (found !== digest) throw damaged(digest, found);
     await rename(temp, target);
   } finally {
@@ -149,11 +156,12 @@ async function cloned(from: string, to: string): Promise<boolean> {
   }
 }
 
-async function copyHashed(from: string, to: string): Promise<string> {
+async function copyHashed(from: string, to: string, signal: AbortSignal | undefined): Promise<string> {
   const hash = createHash('sha256');
   const file = await open(to, 'wx', 0o644);
   try {
     for await (const chunk of createReadStream(from, { highWaterMark: 1 << 20 })) {
+      signal?.throwIfAborted();
       hash.update(chunk as Buffer);
       await file.writeFile(chunk as Buffer);
     }

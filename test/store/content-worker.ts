@@ -33,7 +33,7 @@ process.exit(0);
 /** Commits an upperdir whose root and files belong to ids of the image, mounts the layer, and collects it. */
 async function commitForeign(owner: number): Promise<unknown> {
   const host = await openHost();
-  const step = await openLease(store, 'step', host);
+  const step = await openLease(store, 'step', () => host);
   const scratch = step.path('scratch');
   mkdirSync(scratch);
   const meta = (uid: number, mode: number): ApplyMeta => ({
