@@ -1,7 +1,7 @@
 // An ordinary user's user and mount namespace, held open by one launcher process; others join it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { SystemError } from './errors.js';
-import { launcherFile } from './launcher-pool.js';
+import { endProcess, launcherFile } from './launcher-pool.js';
 import { helperPath, readIdMaps } from './subordinate-ids.js';
 
 export interface Holder {
@@ -30,7 +30,7 @@ export async function openHolder(): Promise<Holder> {
   for (const stream of child.stdio) (stream as { unref?: () => void } | null)?.unref?.();
   return {
     join: [`--userns=/proc/${child.pid}/ns/user`],
-    close: () => end(child),
+    close: () => endProcess(child, child.stdin),
   };
 }
 
@@ -55,14 +55,5 @@ function refusal(complaint: string, mapped: boolean): SystemError {
   return new SystemError('USERNS_REFUSED', {
     message: `this machine does not let an ordinary user create a user namespace: ${complaint}`,
     hint: 'set the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns to allow it, or build as root',
-  });
-}
-
-function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
-  return new Promise((resolve) => {
-    child.ref();
-    child.once('close', () => resolve());
-    child.stdin?.end();
   });
 }

@@ -11,6 +11,7 @@ import {
   encodeWalk,
 } from './batch-codec.js';
 import { type Holder, openHolder } from './holder.js';
+import { openKeeper } from './keeper.js';
 import { launchStep } from './launch.js';
 import { launchBatch } from './launch-batch.js';
 import { type LauncherPool, openLauncherPool } from './launcher-pool.js';
@@ -37,6 +38,13 @@ function isInitialNamespace(): boolean {
 
 function rootHost(): Host {
   const pool = openLauncherPool([]);
+  const keeper = openKeeper();
+  let steps = 0;
+  const runStep: Host['runStep'] = (spec, handlers) => {
+    const ended = launchStep(pool, spec, handlers, keeper.held());
+    if (++steps > 1) setImmediate(() => keeper.hold(spec.layers)); // a build of one step needs none of it
+    return ended;
+  };
   return {
     kind: 'root',
     manyIds: true,
@@ -44,9 +52,11 @@ function rootHost(): Host {
     assemble: assembleTar,
     applyTree: async (dir, ops) => void decodeApply(await launchBatch([], 'apply', encodeApply(dir, ops)), dir),
     remove: removeTrees,
-    runStep: (spec, handlers) => launchStep(pool, spec, handlers),
+    runStep,
     canMountIndex: probeIndex,
-    close: async () => pool.close(),
+    close: async () => {
+      await Promise.all([pool.close(), keeper.close()]);
+    },
   };
 }
 
@@ -74,7 +84,7 @@ function userHost(open: () => Promise<Holder>, manyIds: boolean): Host {
     canMountIndex: async () => false, // EROFS can't be mounted in a user namespace
     close: async () => {
       const opened = await opening?.catch(() => undefined); // who asked for it was told
-      opened?.pool.close();
+      await opened?.pool.close();
       await opened?.holder.close();
     },
   };

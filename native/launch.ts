@@ -1,6 +1,7 @@
 // One launcher process a step: the description goes in on descriptor 3, its status comes back on 4.
 import type { Socket } from 'node:net';
 import { SystemError } from './errors.js';
+import type { HeldLayers } from './keeper.js';
 import { launchError } from './launch-error.js';
 import { decodeStatus } from './launch-status.js';
 import type { Launcher, LauncherPool } from './launcher-pool.js';
@@ -12,8 +13,13 @@ const GRACE_MS = 10_000;
 /**
  * Runs one step to its end. When this returns, no process of the step is left.
  */
-export async function launchStep(pool: LauncherPool, spec: StepSpec, handlers: StepHandlers): Promise<StepExit> {
-  const description = encodeStep(spec);
+export async function launchStep(
+  pool: LauncherPool,
+  spec: StepSpec,
+  handlers: StepHandlers,
+  held?: HeldLayers,
+): Promise<StepExit> {
+  const description = encodeStep(spec, held);
   const launcher = pool.take(spec.stdin);
   launcher.stdout.on('data', handlers.onStdout);
   launcher.stderr.on('data', handlers.onStderr);

@@ -2,6 +2,7 @@
 // for the next while a step runs.
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { SystemError } from './errors.js';
 import { nativeFile } from './locate.js';
 import type { StepSpec } from './types.js';
@@ -25,7 +26,7 @@ export interface Launcher {
 export interface LauncherPool {
   /** A launcher that waits for a step. */
   take(stdin: StepSpec['stdin']): Launcher;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** @param join arguments that make each launcher join a user namespace first */
@@ -51,12 +52,21 @@ export function openLauncherPool(join: readonly string[]): LauncherPool {
       if (++steps > 1) setImmediate(refill);
       return taken;
     },
-    close: () => {
+    close: async () => {
       open = false;
-      spare?.request.destroy();
-      spare = undefined;
+      if (spare) await endProcess(spare.process, spare.request);
     },
   };
+}
+
+/** Closes the stream that keeps a helper process waiting, and waits for its end. */
+export function endProcess(process: ChildProcess, input: Writable | null): Promise<void> {
+  if (process.pid === undefined || process.exitCode !== null || process.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    process.ref();
+    process.once('exit', () => resolve());
+    input?.destroy();
+  });
 }
 
 function start(join: readonly string[], stdin: StepSpec['stdin']): Launcher {

@@ -1,5 +1,6 @@
 // StepSpec → the bytes that launcher/spec.c reads. The format is described there.
 import { SystemError } from './errors.js';
+import type { HeldLayers } from './keeper.js';
 import { type RawPath, rawPath } from './raw-path.js';
 import type { LayerMount, StepMount, StepSpec } from './types.js';
 
@@ -10,10 +11,11 @@ const MAX_LAYERS = 498;
  * @throws SystemError LAUNCH_LAYERS with more layers than a mount can have
  * @throws Error when a string holds NUL or a mount target is not a clean absolute path: bugs of the caller
  */
-export function encodeStep(spec: StepSpec): Buffer {
-  if (spec.layers.length > MAX_LAYERS) {
+export function encodeStep(spec: StepSpec, held?: HeldLayers): Buffer {
+  const layers = withoutRepeats(spec.layers);
+  if (layers.length > MAX_LAYERS) {
     throw new SystemError('LAUNCH_LAYERS', {
-      message: `a step can stand on ${MAX_LAYERS} layers, this one has ${spec.layers.length}`,
+      message: `a step can stand on ${MAX_LAYERS} layers, this one has ${layers.length}`,
       hint: 'join instructions, so that the image has fewer layers',
     });
   }
@@ -24,7 +26,8 @@ export function encodeStep(spec: StepSpec): Buffer {
     record('N', [spec.network]),
     record('U', [spec.uid, spec.gid]),
     record('S', [spec.shmSizeBytes]),
-    ...spec.layers.map(encodeLayer),
+    ...layers.map((layer) => encodeLayer(layer, held)),
+    ...(held ? [record('K', [held.pid])] : []),
     ...spec.mounts.map(encodeMount),
     ...spec.args.map((arg) => record('A', [arg])),
     ...spec.env.map((entry) => record('E', [entry])),
@@ -35,8 +38,23 @@ export function encodeStep(spec: StepSpec): Buffer {
   return Buffer.concat([number32(length), ...records]);
 }
 
-function encodeLayer(layer: LayerMount): Buffer {
-  return layer.kind === 'index' ? record('L', ['index', layer.index, layer.tar]) : record('L', ['tree', layer.dir]);
+/**
+ * OverlayFS refuses a directory twice in one stack, but images repeat layers (the empty one for instance). Whatever the
+ * lower occurrence says, the upper one says again.
+ */
+function withoutRepeats(layers: readonly LayerMount[]): LayerMount[] {
+  const topmost = new Map(layers.map((layer, i) => [layerPath(layer), i]));
+  return layers.filter((layer, i) => topmost.get(layerPath(layer)) === i);
+}
+
+function layerPath(layer: LayerMount): string {
+  return layer.kind === 'index' ? layer.index : layer.dir;
+}
+
+function encodeLayer(layer: LayerMount, held: HeldLayers | undefined): Buffer {
+  if (layer.kind === 'tree') return record('L', ['tree', layer.dir]);
+  const descriptor = held?.descriptors.get(layer.index);
+  return record('L', ['index', layer.index, layer.tar, ...(descriptor === undefined ? [] : [descriptor])]);
 }
 
 function encodeMount(mount: StepMount): Buffer {

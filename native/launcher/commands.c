@@ -150,7 +150,7 @@ int probe_index(int argc, char **argv) {
     complain("read", "arguments");
     return 125;
   }
-  const struct tsb_layer layer = {.path = argv[0], .tar = argv[1]};
+  const struct tsb_layer layer = {.path = argv[0], .tar = argv[1], .kept = -1};
   TSB_FD mount = mount_layer(&layer, &report);
   if (mount >= 0)
     return 0;

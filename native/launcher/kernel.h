@@ -79,4 +79,8 @@ static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
 
 static inline int sys_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
+static inline int sys_pidfd_getfd(int process, int descriptor) {
+  return (int)syscall(SYS_pidfd_getfd, process, descriptor, 0);
+}
+
 #endif

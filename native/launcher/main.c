@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "commands.h"
+#include "keeper.h"
 #include "step.h"
 
 /* The batch commands live in native/batch. */
@@ -19,9 +20,9 @@ static int run_batch(int argc, char **argv) {
 }
 
 static int usage(void) {
-  fprintf(
-      stderr,
-      "usage: tsbuild-launcher [--userns=PATH] hold|run|probe|walk|assemble|apply|remove ...\n");
+  fprintf(stderr,
+          "usage: tsbuild-launcher [--userns=PATH] run|probe|walk|assemble|apply|remove ...\n"
+          "       tsbuild-launcher hold|keep ...\n");
   return 125;
 }
 
@@ -40,6 +41,8 @@ int main(int argc, char **argv) {
     return run_step(argv);
   if (strcmp(argv[command], "hold") == 0)
     return hold_userns(argc - command - 1, argv + command + 1);
+  if (strcmp(argv[command], "keep") == 0)
+    return keep_mounts();
   if (strcmp(argv[command], "probe") == 0)
     return probe_index(argc - command - 1, argv + command + 1);
   return run_batch(argc, argv);

@@ -53,8 +53,8 @@ static int write_all(int file, const char *bytes, size_t count) {
   return 0;
 }
 
-/* Returns a detached read-only mount of one file on the private tmpfs. It is a program where its mode
- * says so, as a heredoc's script is. */
+/* Returns a detached read-only mount of one file on the private tmpfs. It is a program where its
+ * mode says so, as a heredoc's script is. */
 static int mount_bytes(const struct tsb_mount *mount, const struct tsb_bench *bench, size_t index,
                        struct tsb_report *report) {
   char name[32];

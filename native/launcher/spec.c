@@ -98,13 +98,30 @@ static bool is_clean_target(const char *path) {
   return strlen(path) < PATH_MAX;
 }
 
-static bool take_layer(struct cursor *fields, struct tsb_layer *layer) {
+static bool take_layer_record(struct cursor *fields, struct tsb_layer *layer) {
   const char *kind;
+  uint64_t kept;
+  layer->kept = -1;
   if (!take_text(fields, &kind) || !take_text(fields, &layer->path))
     return false;
-  if (strcmp(kind, "index") == 0)
-    return take_text(fields, &layer->tar);
-  return strcmp(kind, "tree") == 0;
+  if (strcmp(kind, "tree") == 0)
+    return true;
+  if (strcmp(kind, "index") != 0 || !take_text(fields, &layer->tar))
+    return false;
+  if (fields->at == fields->end)
+    return true;
+  if (!take_number(fields, INT32_MAX, &kept))
+    return false;
+  layer->kept = (int)kept;
+  return true;
+}
+
+static bool take_keeper(struct cursor *fields, pid_t *keeper) {
+  uint64_t process;
+  if (!take_number(fields, INT32_MAX, &process))
+    return false;
+  *keeper = (pid_t)process;
+  return true;
 }
 
 static bool take_bind(struct cursor *fields, struct tsb_mount *mount) {
@@ -162,7 +179,7 @@ static bool take_record(struct record *record, struct tsb_spec *spec) {
   struct cursor *fields = &record->fields;
   switch (record->tag) {
   case 'L':
-    return take_layer(fields, &spec->layers[spec->layer_count++]);
+    return take_layer_record(fields, &spec->layers[spec->layer_count++]);
   case 'M':
     return take_mount(fields, &spec->mounts[spec->mount_count++]);
   case 'A':
@@ -173,6 +190,8 @@ static bool take_record(struct record *record, struct tsb_spec *spec) {
     return take_text(fields, &spec->cgroups[spec->cgroup_count++]);
   case 'G':
     return take_id(fields, &spec->groups[spec->group_count++]);
+  case 'K':
+    return take_keeper(fields, &spec->keeper);
   case 'U':
     return take_id(fields, &spec->uid) && take_id(fields, &spec->gid);
   case 'D':

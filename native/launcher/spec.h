@@ -19,6 +19,8 @@ struct tsb_layer {
   const char *path;
   /* The tar that holds an index's contents; NULL for a tree. */
   const char *tar;
+  /* The keeper's descriptor that holds it mounted, or -1. */
+  int kept;
 };
 
 enum tsb_mount_kind { TSB_MOUNT_BIND, TSB_MOUNT_TMPFS, TSB_MOUNT_BYTES };
@@ -56,6 +58,7 @@ struct tsb_spec {
   gid_t *groups;
   size_t group_count;
   const char *scratch;
+  pid_t keeper; /* the process that holds mounted indexes, or 0 */
   const char *cwd;
   const char *hostname;
   uid_t uid;

@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "filesystem.h"
 #include "ids.h"
+#include "keeper.h"
 #include "kernel.h"
 #include "mounts.h"
 #include "scratch.h"
@@ -18,10 +19,11 @@ static int open_layers(struct tsb_step *step) {
   struct tsb_spec *spec = &step->spec;
   struct tsb_report *report = &step->shared->report;
   step->layers = calloc(spec->layer_count + 1, sizeof *step->layers);
+  TSB_FD keeper = spec->keeper > 0 ? sys_pidfd_open(spec->keeper) : -1;
   if (step->layers == NULL)
     return failed(report, TSB_STAGE_LAYER, "memory");
   for (size_t i = 0; i < spec->layer_count; i++) {
-    step->layers[i] = mount_layer(&spec->layers[i], report);
+    step->layers[i] = take_layer(&spec->layers[i], keeper, report);
     if (step->layers[i] < 0)
       return -1;
   }

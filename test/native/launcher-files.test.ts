@@ -68,8 +68,16 @@ function describeRoot(lab: Lab): void {
     expect(shown).toEqual(['497', '497']);
   });
 
+  test('a layer may occur more than once', async () => {
+    const twice = lab.layer((dir) => writeFileSync(join(dir, 'file'), 'twice\n'));
+    const between = lab.layer((dir) => writeFileSync(join(dir, 'file'), 'between\n'));
+    const layers = [lab.base, twice, between, twice].map((dir) => ({ kind: 'tree', dir }) as const);
+    expect(await lines(lab, 'cat /file', { layers })).toEqual(['twice']);
+    expect(await lines(lab, 'cat /file', { layers: layers.slice(0, 3) })).toEqual(['between']);
+  });
+
   test('more layers than that are refused before anything is done', async () => {
-    const layers = Array.from({ length: 499 }, () => ({ kind: 'tree', dir: lab.base }) as const);
+    const layers = Array.from({ length: 499 }, (_, i) => ({ kind: 'tree', dir: `${lab.dir}/${i}` }) as const);
     expect((await lab.run({ layers })).error).toMatchObject({ code: 'LAUNCH_LAYERS' });
   });
 

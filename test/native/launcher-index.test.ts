@@ -32,6 +32,17 @@ test.skipIf(!canMount)('two hundred index layers are stacked', async () => {
   expect(outcome.stdout).toBe('199');
 });
 
+test.skipIf(!canMount)('later steps find the layers mounted, and stand on the right ones', async () => {
+  const layers = Array.from({ length: 8 }, (_, i) =>
+    indexed(lab!.layer((dir) => writeFileSync(join(dir, 'top'), `layer ${i}\n`))),
+  );
+  for (const top of [7, 7, 3, 5, 5, 0, 7]) {
+    const stack = [indexed(lab!.base), ...layers.slice(0, top + 1)];
+    const outcome = await shell(lab!, 'cat /top; echo changed >/top', { layers: stack });
+    expect(outcome).toMatchObject({ stdout: `layer ${top}\n`, stderr: '' });
+  }
+});
+
 test.skipIf(lab === undefined)('what is no index can not be mounted, and the step says which layer', async () => {
   const bogus = join(lab!.dir, 'bogus');
   writeFileSync(bogus, Buffer.alloc(8192));
