@@ -13,6 +13,7 @@ import {
   pullImage,
   type Store,
   type StoredImage,
+  StoreError,
   tagImage,
 } from '#store';
 import { hostPlatform, parsePlatform, requirePlatform } from '../platform/index.js';
@@ -102,7 +103,12 @@ async function fromStore(
   source: string,
   check: (config: ImageConfig) => void,
 ): Promise<Pulled> {
-  const { dir, name } = storeAndName(source);
+  const { dir, name, exists } = storeAndName(source);
+  if (!exists)
+    throw new StoreError('STORE_NOT_A_STORE', {
+      message: `there is no store at ${dir} or above it`,
+      hint: 'the address is store://DIR/NAME:TAG, with DIR as --store takes it',
+    });
   if (name === null)
     throw new UsageError('USAGE', { message: `${source} names no image`, hint: 'store://DIR/NAME:TAG' });
   const from = await cli.openStore(dir);
