@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  rmSync,
   symlinkSync,
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
@@ -99,6 +100,7 @@ function lookupUser(name: string): { uid: number; gid: number } | undefined {
 async function bundleRunner(): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), 'tsbuild-runner-'));
   chmodSync(dir, 0o755);
+  afterAll(() => rmSync(dir, { recursive: true }));
   const outfile = join(dir, 'runner.mjs');
   await build({
     entryPoints: [resolve(import.meta.dirname, 'step-runner.ts')],
