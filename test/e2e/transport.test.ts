@@ -129,12 +129,22 @@ for (const person of people()) {
       expect(await run('run', 'copied')).toBe('said\n');
     });
 
-    test('runs from another store that it was pushed to', async () => {
+    test('goes to another store and comes back under other names', async () => {
       const other = join(person.home, 'other');
-      const digest = (await run('push', '-q', 'app:1', `store://${other}`)).trim();
-      expect(digest).toBe(app.Id);
-      expect((await inspect('app:1', '--store', other)).RootFS).toEqual(app.RootFS);
-      expect(await run('run', '--store', other, 'app:1')).toBe('said\n');
+      expect((await run('push', '-q', 'app:1', `store://${other}`)).trim()).toBe(app.Id);
+      expect((await run('push', '-q', 'app:1', `store://${other}/team/app:2`)).trim()).toBe(app.Id);
+      for (const name of ['app:1', 'team/app:2']) {
+        expect((await inspect(name, '--store', other)).RootFS).toEqual(app.RootFS);
+        expect(await run('run', '--store', other, name)).toBe('said\n');
+      }
+      const back = join(person.home, 'back');
+      await run('pull', '--store', back, '-t', 'again:1', `store://${other}/team/app:2`);
+      expect(await run('run', '--store', back, 'again:1')).toBe('said\n');
+    });
+
+    test('can not be pulled from where there is no store', async () => {
+      const { code, stderr } = await person.run(['pull', `store://${person.home}/nowhere/app:1`]);
+      expect([code, stderr]).toEqual([1, expect.stringContaining('error[STORE_NOT_A_STORE]: there is no store at ')]);
     });
   });
 }

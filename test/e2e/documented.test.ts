@@ -1,0 +1,120 @@
+// What the README and the help texts tell people to type: the README's commands are run, the examples of help understood.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { machine } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { hasRegistry, startRegistry } from '../store/transport-server.js';
+import { installed, output, people } from '../support/tsbuild.js';
+
+interface Shown {
+  readonly command: string;
+  /** Lines that the README shows below it. */
+  readonly prints: readonly string[];
+}
+
+const readme = readFileSync('README.md', 'utf8');
+const shown = consoleBlocks(readme);
+
+/** The '$ ' lines of all console blocks, without their comments. */
+function consoleBlocks(text: string): Shown[] {
+  return [...text.matchAll(/^```console\n(.*?)^```/gms)].flatMap(([, block = '']) =>
+    block
+      .split(/^\$ /m)
+      .slice(1)
+      .map((entry) => {
+        const [line = '', ...prints] = entry.trimEnd().split('\n');
+        return { command: line.replace(/\s+#\s.*$/, ''), prints };
+      }),
+  );
+}
+
+/** Whoever reads a README is an ordinary user. */
+const reader = people().at(-1)!;
+
+describe('the README', () => {
+  let dir: string;
+  beforeAll(() => {
+    dir = reader.dir('checkout');
+    cpSync('builds', join(dir, 'builds'), { recursive: true });
+    if (installed('busybox')) {
+      mkdirSync(join(dir, 'rootfs/bin'), { recursive: true });
+      copyFileSync('/bin/busybox', join(dir, 'rootfs/bin/sh'));
+      execFileSync('tar', ['-C', join(dir, 'rootfs'), '-czf', join(dir, 'rootfs.tar.gz'), '.']);
+    }
+    reader.own(dir);
+  });
+
+  const needs: readonly [pattern: RegExp, met: boolean, what: string][] = [
+    [/localhost:5000/, hasRegistry(), 'docker-registry'],
+    [/--debian/, installed('mmdebstrap'), 'mmdebstrap'],
+    [/rootfs\.tar\.gz/, installed('busybox'), 'busybox'],
+  ];
+
+  for (const { command, prints } of shown.filter((line) => line.command.startsWith('bin/tsbuild '))) {
+    const lacks = needs.find(([pattern, met]) => pattern.test(command) && !met)?.[2];
+    test.skipIf(lacks)(`is right about ${command}${lacks ? ` (skipped: no ${lacks})` : ''}`, async () => {
+      const registry = command.includes('localhost:5000') ? await startRegistry() : null;
+      const said = registry ? command.replace('localhost:5000', registry.name) : command;
+      const printed = output(await reader.run(said.split(/\s+/).slice(1), { cwd: dir }));
+      if (prints.length > 0) expect(printed.trimEnd().split('\n')).toEqual(prints.map(onThisMachine));
+    });
+  }
+
+  test('names npm scripts that there are', () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const named = [...readme.matchAll(/npm (?:run ([\w:-]+)|(test)\b)/g)].map(([, script, own]) => script ?? own);
+    expect(named.length).toBeGreaterThan(3);
+    for (const name of named) expect(scripts).toHaveProperty([name!]);
+  });
+});
+
+/** The README was written on an x86-64 machine. */
+function onThisMachine(line: string): string {
+  return line.replace('x86_64', machine());
+}
+
+describe('the help', () => {
+  /** Where no example finds what it names: none gets further than understanding its words. */
+  async function exitCode(words: readonly string[]): Promise<[number | null, string]> {
+    const empty = reader.dir('empty');
+    const path = join(empty, 'bin');
+    mkdirSync(path);
+    symlinkSync(process.execPath, join(path, 'node'));
+    symlinkSync('/usr/bin/readlink', join(path, 'readlink'));
+    const { code, stderr } = await reader.run(words, {
+      cwd: empty,
+      env: { PATH: path, TSBUILD_STORE: join(empty, 'store') },
+    });
+    return [code, stderr];
+  }
+
+  test('has examples that are understood, for every command and as a whole', async () => {
+    const overview = output(await reader.run(['help']));
+    const listed = /^commands:\n(.*?)\n\n/ms.exec(overview)![1]!.split('\n');
+    const commands = listed.map((line) => line.trim().split(' ')[0]!);
+    expect(commands).toContain('build');
+    for (const text of [
+      overview,
+      ...(await Promise.all(commands.map((name) => reader.run(['help', name])))).map(output),
+    ]) {
+      const examples = exampleCommands(text);
+      expect(examples, text).not.toEqual([]);
+      for (const words of examples) {
+        const [code, stderr] = await exitCode(words);
+        const result = `tsbuild ${words.join(' ')} ended with ${code}: ${stderr}`;
+        expect(result).toMatch(/ ended with (0: |1: error\[(?!INTERNAL))/);
+      }
+    }
+  });
+});
+
+/** The words of each tsbuild command below 'example:' or 'examples:'. */
+function exampleCommands(help: string): string[][] {
+  const [, after = ''] = /^examples?:\n((?: {2}.*\n?)+)/m.exec(help) ?? [];
+  return after.split(/\n|&&|\|/).flatMap((line) => {
+    const command = /^\s*tsbuild (.*?)(?:\s{2,}.*)?$/.exec(line.trimEnd())?.[1];
+    if (!command) return [];
+    return [[...command.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word)];
+  });
+}
