@@ -30,7 +30,13 @@ import {
   viewSource,
 } from '../executor/index.js';
 import type { BuildGraph, CopyVertex, FileSource, MkdirVertex, RunVertex, Vertex } from '../graph/index.js';
-import { foreignExecutables, formatPlatform, recordLayer } from '../platform/index.js';
+import {
+  type ForeignExecutable,
+  foreignExecutables,
+  foreignInLayer,
+  formatPlatform,
+  recordLayer,
+} from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
 import type { LoadedBase } from './bases.js';
 import { openCacheMount } from './cache-mount.js';
@@ -143,6 +149,10 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       return isCold(plan) ? null : { content: await plan.contentKey() };
     },
     lookupCache: (key) => lookupCache(io.store, key),
+    reuse: (vertex, diffId) => {
+      if (request.archPolicy === 'allow') return;
+      reportForeign(job, vertex, foreignInLayer(requireLayer(job, diffId), vertex.platform));
+    },
     execute: async (vertex, solved, signal) => {
       try {
         if (vertex.kind === 'run') return await run(vertex, solved, signal);
@@ -181,12 +191,14 @@ function executed(committed: CommittedLayer | null, inputs: KeyInputs): Executed
 }
 
 /** Keeps what the layer's programs are for, and says when some are for another machine than the image's. */
-function report({ request, io }: Job, vertex: Vertex, { layer, heads }: CommittedLayer): void {
+function report(job: Job, vertex: Vertex, { layer, heads }: CommittedLayer): void {
   recordLayer(layer, heads);
-  if (request.archPolicy === 'allow') return;
-  const foreign = foreignExecutables(heads, vertex.platform);
+  reportForeign(job, vertex, foreignExecutables(heads, vertex.platform));
+}
+
+function reportForeign({ request, io }: Job, vertex: Vertex, foreign: readonly ForeignExecutable[]): void {
   const [first] = foreign;
-  if (first === undefined) return;
+  if (first === undefined || request.archPolicy === 'allow') return;
   const more = foreign.length > 1 ? ` and ${foreign.length - 1} more` : '';
   const message = `/${displayPath(first.path)} is for ${first.machine}${more}; the image is for ${formatPlatform(vertex.platform)}`;
   const code = 'ARCH_FOREIGN_EXECUTABLE';

@@ -6,6 +6,7 @@ export { type FilesPlatform, filesPlatform, requireHonestPlatform } from './hone
 export {
   type ForeignExecutable,
   foreignExecutables,
+  foreignInLayer,
   type LayerRecord,
   layerRecord,
   recordLayer,

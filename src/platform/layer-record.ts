@@ -63,15 +63,30 @@ export interface ForeignExecutable {
 }
 
 /** The ELF programs and libraries among `heads` that `platform` can't run, not even as a compatible ABI, in order of path. */
-export function foreignExecutables(heads: ReadonlyMap<RawPath, Buffer>, platform: Platform): ForeignExecutable[] {
+export function foreignExecutables(
+  heads: Iterable<readonly [RawPath, Buffer]>,
+  platform: Platform,
+): ForeignExecutable[] {
   const found: ForeignExecutable[] = [];
   for (const [path, head] of heads) {
     const facts = readElf(head);
     if (facts === null || !isForProcessors(facts) || /^(usr\/)?lib\/firmware\//.test(path)) continue;
-    const fits = elfPlatform(facts).os === platform.os && isCompatible(elfArchitecture(facts), platform.architecture);
+    const fits = fitsPlatform({ os: elfPlatform(facts).os, architecture: elfArchitecture(facts) }, platform);
     if (!fits) found.push({ path, machine: machineName(facts), program: isProgram(facts) });
   }
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** The same of a whole layer. Its files are looked at only if its record tells of such machines. */
+export function foreignInLayer(layer: Layer, platform: Platform): ForeignExecutable[] {
+  const machines = Object.values(recordLayer(layer).machines);
+  return machines.every((machine) => fitsPlatform(machine, platform))
+    ? []
+    : foreignExecutables(tarHeads(layer.tarPath), platform);
+}
+
+function fitsPlatform({ os, architecture }: Platform, platform: Platform): boolean {
+  return os === platform.os && isCompatible(architecture, platform.architecture);
 }
 
 /** The first bytes of each ELF file and script in a tar. A generator, so that they need not all be held. */

@@ -24,6 +24,8 @@ export interface SolverEffects {
   /** What the vertex reads; null when finding out costs as much as executing it. */
   findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
+  /** A layer of an earlier build takes the place of the work. @throws what executing it would, were it to make that layer */
+  reuse(vertex: WorkVertex, diffId: DiffId): void;
   /** Does the work. Its inputs are those that count: what was really read. */
   execute(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed>;
   recordCache(key: string, record: { diffId: DiffId | null; inputs: KeyInputs; createdMs: number }): void;
@@ -54,9 +56,15 @@ export async function solve(
 ): Promise<ReadonlyMap<VertexId, Solved>> {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
-  const slots = new Semaphore(options.parallelism);
   const solved = new Map<VertexId, Solved>();
   const running: Promise<void>[] = [];
+  const work: Work = {
+    effects,
+    useCache: options.useCache,
+    slots: new Semaphore(options.parallelism),
+    signal,
+    inFlight: new Map(),
+  };
   let failure: unknown;
 
   for (const vertex of graph.vertices) {
@@ -80,7 +88,7 @@ export async function solve(
     }
     const parent = solved.get(vertex.parent);
     if (parent === undefined) throw new Error(`vertex ${vertex.id} runs before its parent`);
-    return settleWork(vertex, parent.stack, solved, effects, options.useCache, slots, signal);
+    return settleWork(vertex, parent.stack, solved, work);
   };
   await Promise.all(running);
   if (failure !== undefined) throw failure;
@@ -94,37 +102,66 @@ interface Outcome {
   readonly layerBytes: number | null;
 }
 
+/** What all vertices of one solve share. */
+interface Work {
+  readonly effects: SolverEffects;
+  readonly useCache: boolean;
+  readonly slots: Semaphore;
+  readonly signal: AbortSignal;
+  /** Vertices being executed, by cache key: an equal one waits for the result instead of doing the same. */
+  readonly inFlight: Map<string, Promise<Outcome>>;
+}
+
 async function settleWork(
   vertex: WorkVertex,
   stack: readonly DiffId[],
   solved: SolvedVertices,
-  effects: SolverEffects,
-  useCache: boolean,
-  slots: Semaphore,
-  signal: AbortSignal,
+  work: Work,
 ): Promise<Outcome> {
-  const fromCache = (inputs: KeyInputs): Outcome | null => {
-    const hit = useCache ? effects.lookupCache(cacheKey(vertex, stack, inputs)) : null;
-    return hit && { solved: stacked(stack, hit.diffId, hit.createdMs), cached: true, layerBytes: null };
-  };
+  const { effects, inFlight } = work;
+  const inputs = await effects.findInputs(vertex, solved);
+  if (inputs === null) return execute(vertex, stack, solved, null, work);
+  const key = cacheKey(vertex, stack, inputs);
+  const hit = lookup(key, stack, work);
+  if (hit) {
+    if (hit.solved.layer !== null) effects.reuse(vertex, hit.solved.layer);
+    return hit;
+  }
+  const twin = inFlight.get(key);
+  if (twin) return { ...(await twin), cached: true, layerBytes: null };
+  const outcome = execute(vertex, stack, solved, inputs, work);
+  inFlight.set(key, outcome);
+  const landed = (): void => void inFlight.delete(key);
+  outcome.then(landed, landed);
+  return outcome;
+}
 
-  const known = await effects.findInputs(vertex, solved);
-  const early = known && fromCache(known);
-  if (early) return early;
+function lookup(key: string, stack: readonly DiffId[], { effects, useCache }: Work): Outcome | null {
+  const hit = useCache ? effects.lookupCache(key) : null;
+  return hit && { solved: stacked(stack, hit.diffId, hit.createdMs), cached: true, layerBytes: null };
+}
 
-  const executed = await slots.use(() => {
+async function execute(
+  vertex: WorkVertex,
+  stack: readonly DiffId[],
+  solved: SolvedVertices,
+  known: KeyInputs | null,
+  work: Work,
+): Promise<Outcome> {
+  const { effects, slots, signal } = work;
+  const { diffId, layerBytes, inputs } = await slots.use(() => {
     signal.throwIfAborted();
     return effects.execute(vertex, solved, signal);
   });
+  // What was really read: a file may have changed since findInputs looked at it.
+  const key = cacheKey(vertex, stack, inputs);
   // Only now known: files were read once, for the layer and for the key. A touched but equal file still ends as a hit.
-  const late = known === null ? fromCache(executed.inputs) : null;
+  const late = known === null ? lookup(key, stack, work) : null;
   if (late) return late;
 
   const createdMs = Date.now();
-  // What was really read: a file may have changed since findInputs looked at it.
-  const { diffId, inputs } = executed;
-  effects.recordCache(cacheKey(vertex, stack, inputs), { diffId, inputs, createdMs });
-  return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes: executed.layerBytes };
+  effects.recordCache(key, { diffId, inputs, createdMs });
+  return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes };
 }
 
 function stacked(stack: readonly DiffId[], layer: DiffId | null, createdMs: number): Solved {

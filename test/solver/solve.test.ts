@@ -53,6 +53,7 @@ function memory(
     loadBase: async () => [layer('base')],
     findInputs: async (vertex) => (options.inputs ? options.inputs(vertex) : { content: 'same' }),
     lookupCache: (key) => cache.get(key) ?? null,
+    reuse: () => {},
     execute: async (vertex) => {
       executed.push(vertex.name);
       await options.work?.(vertex);
@@ -73,6 +74,25 @@ test('a second solve of the same graph executes nothing and gives the same stack
   const second = await solve(graph, effects, options);
   expect(executed).toEqual(['make', 'make install']);
   expect(second.get(2)).toEqual(first.get(2));
+});
+
+test('equal steps side by side run once, without the cache too', async () => {
+  const { effects, executed } = memory({ work: () => new Promise((done) => setTimeout(done, 20)) });
+  const graph = graphOf([base(0), run(1, 0, 'make'), run(2, 0, 'make'), copy(3, 2, null), run(4, 1, 'x')]);
+  const solved = await solve(graph, effects, { ...options, useCache: false });
+  expect(executed).toEqual(['make', 'copy 3', 'x']);
+  expect(solved.get(1)).toEqual(solved.get(2));
+});
+
+test('a layer of the cache is handed to the rules of this build', async () => {
+  const graph = graphOf([base(0), run(1, 0, 'make')]);
+  const { effects, executed } = memory();
+  await solve(graph, effects, options);
+  effects.reuse = () => {
+    throw new Error('refused');
+  };
+  await expect(solve(graph, effects, options)).rejects.toThrow('refused');
+  expect(executed).toEqual(['make']);
 });
 
 test('a changed step is executed, and the steps after it when its result differs', async () => {
