@@ -1,6 +1,7 @@
 // Files → a layer: drafts are put together to a tar in one read pass, which is then indexed and published.
 import { readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type AssembleResult, assembleTar, type FileStat, type Host, type RawPath } from '#native';
 import type { DraftEntry } from '../format/entry.js';
 import { encodeIndex } from '../format/index-encode.js';
@@ -39,8 +40,9 @@ export async function commitDraft(
     const assemble = options.assemble ?? assembleTar;
     const output = join(stage, 'tar');
     const assembling = assemble({ parts, output, heads: true, fileDigests: options.fileDigests ?? false });
-    // The index is made while other threads read and hash the files. Neither is left running when the other fails.
-    const indexing = Promise.resolve().then(() => encodeIndex(entries, size));
+    // The index is made while other threads read and hash the files: they have begun by the next turn of the event loop.
+    // Neither is left running when the other fails.
+    const indexing = nextTurn().then(() => encodeIndex(entries, size));
     await Promise.allSettled([assembling, indexing]);
     const result = await assembling;
     const layer = await publishLayer(store, stage, result, { index: await indexing });
