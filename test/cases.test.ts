@@ -170,6 +170,10 @@ function seenImage(expected: Expectation, image: ImageFiles): Partial<Expectatio
   const own = history.findLastIndex(({ created_by }) => created_by?.startsWith('FROM ')) + 1;
   const ownLayers = history.slice(own).filter((entry) => !entry.empty_layer).length;
   const config = (image.config.config ?? {}) as Record<string, unknown>;
+  const filled = history.filter((entry) => !entry.empty_layer).length;
+  if (filled !== image.diffIds.length)
+    throw new Error(`the history tells of ${filled} layers of ${image.diffIds.length}`);
+  for (const members of image.members.slice(image.members.length - ownLayers)) requireOrder(members);
   return {
     ...(expected.layers && { layers: ownLayers === 0 ? [] : image.members.slice(-ownLayers) }),
     ...(expected.history && { history: history.slice(own).map((entry) => entry.created_by ?? '') }),
@@ -177,6 +181,18 @@ function seenImage(expected: Expectation, image: ImageFiles): Partial<Expectatio
     ...(expected.image && { image: seenPart(expected.image, image.config) }),
     ...(expected.tree && { tree: seenTree(expected.tree, image) }),
   };
+}
+
+/** Every layer of ours: in byte order of path, each name once, every directory before what is in it. */
+function requireOrder(members: readonly string[]): void {
+  const paths = members.map((name) => Buffer.from(name.replace(/\/$/, '')));
+  const directories = new Set(['', ...members.filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1))]);
+  paths.forEach((path, i) => {
+    const before = paths[i - 1];
+    if (before && before.compare(path) >= 0) throw new Error(`${path} comes after ${before}`);
+    const parent = path.toString().replace(/(^|\/)[^/]*$/, '');
+    if (!directories.has(parent)) throw new Error(`${path} comes without the directory ${parent}`);
+  });
 }
 
 function seenPart(
