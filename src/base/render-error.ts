@@ -31,26 +31,37 @@ const elsewhere = '--debug shows where it happened';
 
 const shownLines = 10;
 
+/** Columns of a line that are shown; of a longer one, those around the place. */
+const shownColumns = 200;
+
 function excerpt(at: Span): string[] {
   const { line, column } = lineAndColumn(at.file, at.start);
   const last = lineAndColumn(at.file, Math.max(at.start, at.end - 1)).line;
   const all = at.file.text.split('\n').map((text) => text.replace(/\r$/, ''));
   const shown = all.slice(line - 1, Math.min(last, line - 1 + shownLines));
   const margin = ' '.repeat(String(line + shown.length - 1).length);
-  const numbered = shown.map((text, i) => `${String(line + i).padStart(margin.length)} | ${printable(text)}`.trimEnd());
+  const skipped = last > line || column <= shownColumns / 2 ? 0 : column - shownColumns / 2;
+  const pieces = shown.map((text) => text.slice(skipped, skipped + shownColumns));
+  const numbered = pieces.map((piece, i) => {
+    const [before, after] = [skipped > 0 ? '…' : '', shown[i]!.length > skipped + shownColumns ? '…' : ''];
+    return `${String(line + i).padStart(margin.length)} | ${before}${printable(piece)}${after}`.trimEnd();
+  });
   return [
     `${margin}--> ${printable(at.file.name)}:${line}:${column}`,
     `${margin} |`,
     ...numbered,
-    ...(last === line ? [`${margin} | ${caret(shown[0] ?? '', column, at.end - at.start)}`] : []),
+    ...(last === line
+      ? [`${margin} | ${caret(pieces[0] ?? '', column - skipped, at.end - at.start, skipped > 0)}`]
+      : []),
     ...(last > line - 1 + shownLines ? [`${margin} | …`] : []),
   ];
 }
 
-/** The line of ^ below a piece of one line; tabs stay tabs, so that it lines up. */
-function caret(text: string, column: number, length: number): string {
-  const indent = text.slice(0, column - 1).replace(/[^\t]/g, ' ');
-  return indent + '^'.repeat(Math.max(1, Math.min(length, text.length - column + 1)));
+/** The line of ^ below a piece of one line; tabs stay tabs and shown control characters keep their width, so that it lines up. */
+function caret(text: string, column: number, length: number, isCut: boolean): string {
+  const indent = printable(text.slice(0, column - 1)).replace(/[^\t]/g, ' ');
+  const marked = printable(text.slice(column - 1, column - 1 + length)).length;
+  return (isCut ? ' ' : '') + indent + '^'.repeat(Math.max(1, marked));
 }
 
 /** Control characters made visible: what a registry, an image or a file name says must not drive the terminal. */

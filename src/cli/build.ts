@@ -5,9 +5,9 @@ import { type Command, Option } from 'commander';
 import { BuildError, type EventSink, type SourceFile } from '../base/index.js';
 import { type BuildRequest, buildImage } from '../build/index.js';
 import { parsePlatform } from '../platform/index.js';
-import { jsonReport, plainReport } from '../report/index.js';
+import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
 import { buildArg, given, imageName, isDirectory, label, namedContext, secret, whyUnreadable } from './build-values.js';
-import { type Cli, collect, UsageError } from './cli.js';
+import { type Cli, collect, ToldError, UsageError } from './cli.js';
 
 interface BuildOptions {
   readonly file?: string;
@@ -77,15 +77,24 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const request = buildRequest(options, command.args[0] ?? '.', cli);
   const quiet = options.quiet === true || options.progress === 'quiet';
   const store = await cli.openStore(options.store, { sync: options.sync === true });
-  const image = await buildImage(request, {
+  const building = buildImage(request, {
     store,
     openHost: () => cli.openHost(),
     emit: quiet ? () => {} : progress(options.progress, cli),
     signal: cli.signal,
   });
+  const image = await (options.progress === 'json'
+    ? building.catch((error: unknown) => tellJson(error, cli))
+    : building);
   if (options.iidfile !== undefined) writeDigest(options.iidfile, image.digest);
   if (quiet) cli.out(`${image.digest}\n`);
   return 0;
+}
+
+/** Whoever reads the progress as JSON reads its end as JSON too. */
+function tellJson(error: unknown, cli: Cli): never {
+  cli.err(cli.signal.aborted ? jsonInterruption(cli.signal.reason) : jsonFailure(error));
+  throw new ToldError('told', { cause: error });
 }
 
 function writeDigest(file: string, digest: string): void {
@@ -149,6 +158,7 @@ function readBuildfile(file: string | undefined, contextDir: string): { source: 
   const candidates = file === undefined ? defaultNames.map((name) => join(contextDir, name)) : [file];
   for (const path of candidates) {
     const found = tryRead(path);
+    if (found?.includes('\0')) throw noText(path);
     if (found !== null) return { source: { name: relative('.', path) || basename(path), text: found }, path };
   }
   throw new BuildError('BUILDFILE_NOT_FOUND', {
@@ -160,6 +170,13 @@ function readBuildfile(file: string | undefined, contextDir: string): { source: 
       file === undefined
         ? 'write one, or name it with -f'
         : 'check the path given with -f; it is relative to the current directory',
+  });
+}
+
+function noText(path: string): BuildError {
+  return new BuildError('BUILDFILE_NOT_TEXT', {
+    message: `${path} is no text: it contains NUL bytes`,
+    hint: 'give the Buildfile with -f, and the context as the last argument',
   });
 }
 

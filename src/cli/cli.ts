@@ -9,6 +9,11 @@ import { CodedError } from '../base/index.js';
 /** A command line that can't be understood. Exit code 2. */
 export class UsageError extends CodedError {}
 
+/** A failure that the command has told already, in a form of its own: only its exit code is left to give. */
+export class ToldError extends Error {
+  readonly told = true;
+}
+
 export interface Cli {
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;

@@ -39,14 +39,16 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function report(error: unknown, argv: readonly string[]): Promise<number> {
+  const { told = false, code } = error as { told?: boolean; code?: unknown };
   if (interruptedBy !== null) {
-    process.stderr.write(`\ninterrupted by ${interruptedBy}; nothing of the unfinished steps was kept\n`);
+    if (!told) process.stderr.write(`\ninterrupted by ${interruptedBy}; nothing of the unfinished steps was kept\n`);
     return 128 + signalNumbers[interruptedBy];
   }
+  if (told) return 1;
   const { renderError } = await import('../base/index.js');
   process.stderr.write(`${renderError(error)}\n`);
   if (argv.includes('--debug') && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  return (error as { code?: unknown }).code === 'USAGE' ? 2 : 1;
+  return code === 'USAGE' ? 2 : 1;
 }
 
 const argv = process.argv.slice(2);

@@ -66,7 +66,7 @@ function applyPairs(context: PlanContext, state: StageState, { keyword, pairs }:
   });
   addHistory(state, `${keyword} ${expanded.map(([name, value]) => `${name}=${value}`).join(' ')}`, null);
   if (keyword === 'LABEL') {
-    state.config.Labels = sortedRecord([...Object.entries(state.config.Labels ?? {}), ...expanded]);
+    for (const [name, value] of expanded) state.labels.set(name, value);
     return;
   }
   for (const [name, value] of expanded) {

@@ -37,7 +37,7 @@ export function planBuild(file: Buildfile, options: PlanOptions, bases: Readonly
   for (const [index, stage] of needed.stages) states.set(index, planStage(context, index, stage, states));
 
   const result = states.get(needed.target)!;
-  const labels = [...Object.entries(result.config.Labels ?? {}), ...options.labels];
+  const labels = [...result.labels, ...options.labels];
   return {
     vertices,
     result: result.vertex,
@@ -129,7 +129,12 @@ function startStage(
     warnIgnoredPlatform(context, needed);
     const { OnBuild: _, ...config } = parent.config;
     const { vertex, author } = parent;
-    const copies = { env: new Map(parent.env), args: new Map(parent.args), history: [...parent.history] };
+    const copies = {
+      env: new Map(parent.env),
+      labels: new Map(parent.labels),
+      args: new Map(parent.args),
+      history: [...parent.history],
+    };
     return { ...common, ...copies, config, vertex, author, base: parent.base };
   }
   const key = base.kind === 'image' ? base.request.key : null;
@@ -144,7 +149,8 @@ function startStage(
     base: key,
   });
   const author = image?.config.author;
-  return { ...common, env: envOf(config), args: new Map(), history: [], config, vertex, author, base: key };
+  const labels = new Map(Object.entries(config.Labels ?? {}));
+  return { ...common, env: envOf(config), labels, args: new Map(), history: [], config, vertex, author, base: key };
 }
 
 function labelOf({ file }: PlanContext, { stage }: NeededStage): string {

@@ -34,6 +34,8 @@ export interface StageState {
   readonly config: MutableConfig;
   /** ENV and ARG together: what instructions expand and steps see. The later one wins. */
   readonly env: Map<string, string>;
+  /** The config's Labels, whatever that says of them: an object made anew for each LABEL would be quadratic. */
+  readonly labels: Map<string, string>;
   /** ARGs in the order in which they were declared; null without a value. */
   readonly args: Map<string, string | null>;
   readonly history: PlannedHistory[];

@@ -1,2 +1,2 @@
-export { jsonReport } from './json.js';
+export { jsonFailure, jsonInterruption, jsonReport } from './json.js';
 export { plainReport } from './plain.js';
