@@ -45,6 +45,6 @@ export const storeDirs = (dir: string): string[] => [
   flushDir(dir),
 ];
 
-export function hexOf(digest: Digest): string {
+function hexOf(digest: Digest): string {
   return digest.slice('sha256:'.length);
 }

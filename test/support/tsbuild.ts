@@ -87,7 +87,7 @@ export function output({ code, stdout, stderr }: Result): string {
 }
 
 /** Waits for the end of a started command. */
-export function finished(child: ChildProcess, input?: string): Promise<Result> {
+function finished(child: ChildProcess, input?: string): Promise<Result> {
   let stdout = '';
   let stderr = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
