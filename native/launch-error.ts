@@ -74,7 +74,7 @@ const stages: Readonly<Record<string, StageWords>> = {
   PROC: { doing: 'could not mount or mask', hints: { EPERM: masked } },
   SYS: { doing: 'could not mount', hints: { EPERM: masked } },
   DEV: { doing: 'could not set up /dev:' },
-  MOUNT: { doing: 'could not mount at' },
+  MOUNT: { doing: 'could not mount at', hints: { EPERM: 'nothing can be mounted inside /proc and /sys' } },
   ROOT: { doing: 'could not enter the root file system:' },
   NETWORK: { doing: 'could not set up the network interface' },
   HOSTNAME: { doing: 'could not set the host name' },

@@ -47,7 +47,9 @@ const names = readdirSync(casesDir).sort();
 /** Made once before all, so that the cases don't all make it at the same time. */
 const sharedBase = 'FROM host://sh,coreutils\n';
 
-for (const [index, person] of people().entries()) {
+const builders = update ? people().slice(0, 1) : people();
+
+for (const [index, person] of builders.entries()) {
   describe.concurrent(`built as ${person.name}`, () => {
     beforeAll(async () => {
       const dir = person.dir('base');
@@ -59,7 +61,7 @@ for (const [index, person] of people().entries()) {
       if (index > 0 && !expectation.user) continue;
       test(name, async () => {
         const seen = await build(person, name, expectation);
-        if (update && index === 0) writeFileSync(join(casesDir, name, 'expect.json'), formatJson(seen));
+        if (update) writeFileSync(join(casesDir, name, 'expect.json'), formatJson(seen));
         else expect(seen).toEqual(expectation);
       });
     }
@@ -119,7 +121,8 @@ function copyCase(person: Person, name: string): string {
 function seenText(expected: Expectation, result: Result): Partial<Expectation> {
   const lines = (key: 'progress' | 'error', found: readonly string[]): Partial<Expectation> => {
     const wanted = expected[key];
-    return wanted === undefined || inOrder(wanted, found) ? {} : { [key]: found };
+    const keep = inOrder(wanted ?? [], found) && !(update && key === 'error');
+    return wanted === undefined || keep ? {} : { [key]: found };
   };
   return {
     ...lines('progress', progressLines(result)),
