@@ -23,9 +23,10 @@ export class BuildError extends CodedError {
   }
 }
 
-/** What the machine or the store refused, said at the instruction that asked for it; anything else as it is. */
+/** What was refused, said at the instruction that asked for it where it has no place of its own; a bug as it is. */
 export function errorAt(error: unknown, at: Span): unknown {
-  if (!(error instanceof CodedError) || error instanceof BuildError) return error;
+  if (!(error instanceof CodedError) || (error instanceof BuildError && error.at !== undefined)) return error;
   const { code, message, hint } = error;
-  return new BuildError(code, { message, hint, at, cause: error });
+  const notes = error instanceof BuildError ? error.notes : [];
+  return new BuildError(code, { message, hint, notes, at, cause: error });
 }

@@ -105,6 +105,12 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     return plan;
   };
 
+  const findInputs = async (vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null> => {
+    if (vertex.kind === 'run') return contexts.bindDigests(vertex);
+    if (vertex.kind === 'mkdir') return {};
+    const plan = await planOf(vertex, solved);
+    return isCold(plan) ? null : { content: await plan.contentKey() };
+  };
   const copy = async (vertex: CopyVertex, solved: SolvedVertices): Promise<Executed> => {
     const plan = plans.get(vertex.id) ?? (await planOf(vertex, solved));
     const committed = await commit(job, vertex, await plan.drafts(), true);
@@ -142,24 +148,15 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       if (base === undefined) throw new Error(`base ${vertex.base} was not loaded`);
       return base.image.layers.map((layer) => layer.diffId);
     },
-    findInputs: async (vertex, solved): Promise<KeyInputs | null> => {
-      if (vertex.kind === 'run') return contexts.bindDigests(vertex);
-      if (vertex.kind === 'mkdir') return {};
-      const plan = await planOf(vertex, solved);
-      return isCold(plan) ? null : { content: await plan.contentKey() };
-    },
+    findInputs: (vertex, solved) => atInstruction(vertex, findInputs(vertex, solved)),
     lookupCache: (key) => lookupCache(io.store, key),
     reuse: (vertex, diffId) => {
       if (request.archPolicy === 'allow') return;
       reportForeign(job, vertex, foreignInLayer(requireLayer(job, diffId), vertex.platform));
     },
-    execute: async (vertex, solved, signal) => {
-      try {
-        if (vertex.kind === 'run') return await run(vertex, solved, signal);
-        return await (vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved));
-      } catch (error) {
-        throw errorAt(error, vertex.at);
-      }
+    execute: (vertex, solved, signal) => {
+      if (vertex.kind === 'run') return atInstruction(vertex, run(vertex, solved, signal));
+      return atInstruction(vertex, vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved));
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
     close: () => {
@@ -168,6 +165,15 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       digests.save();
     },
   };
+}
+
+/** Whatever fails, fails at an instruction. */
+async function atInstruction<T>(vertex: WorkVertex, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw errorAt(error, vertex.at);
+  }
 }
 
 function isCold(plan: CopyPlan): boolean {

@@ -110,8 +110,9 @@ function isAbsence(error: unknown): boolean {
 
 function unreadable(dir: RawPath, error: unknown): BuildError {
   const code = (error as NodeJS.ErrnoException).code ?? String(error);
+  const reason = code === 'EACCES' ? 'permission denied' : code;
   return new BuildError('CONTEXT_UNREADABLE', {
-    message: `can't read ${dir === '' ? 'the build context' : displayPath(dir)}: ${code}`,
+    message: `can't read ${dir === '' ? 'the build context' : displayPath(dir)}: ${reason}`,
     hint: 'make it readable, or exclude it with .dockerignore',
     cause: error,
   });

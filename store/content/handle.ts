@@ -22,7 +22,7 @@ export interface Holder {
 /** An open store. Any number of processes may have the same directory open. */
 export class Store {
   readonly dir: string;
-  /** On a read-only filesystem: everything can be read, writes throw STORE_READ_ONLY. */
+  /** On a read-only filesystem, or another user's: everything can be read, writes throw STORE_READ_ONLY. */
   readonly readOnly: boolean;
   readonly database: Database;
   readonly options: StoreOptions;
@@ -52,8 +52,8 @@ export class Store {
   requireWritable(): void {
     if (!this.readOnly) return;
     throw new StoreError('STORE_READ_ONLY', {
-      message: `store ${this.dir}: the filesystem is read-only`,
-      hint: 'choose a writable directory with --store',
+      message: `store ${this.dir} can't be written to`,
+      hint: 'its filesystem is read-only, or it belongs to another user: choose another directory with --store',
     });
   }
 
