@@ -1,4 +1,4 @@
-// Bundles the command line into one file, dist/cli.cjs, whose modules are evaluated when they are first needed, and
+// bundle.mjs DIR: bundles the command line into one file, DIR/cli.cjs, whose modules are evaluated when they are first needed, and
 // keeps V8's compiled form of it beside it. CommonJS, because Node 20 can load compiled code for nothing else.
 // Packages with native code stay in node_modules.
 import { execFileSync } from 'node:child_process';
@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
+const target = process.argv[2] ?? 'dist';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
 await build({
   entryPoints: { cli: 'src/cli/main.ts' },
-  outdir: 'dist',
+  outdir: target,
   outExtension: { '.js': '.cjs' },
   bundle: true,
   format: 'cjs',
@@ -26,9 +27,9 @@ await build({
   logLevel: 'warning',
 });
 
-// Runs dist/cli.cjs from its compiled form. What is compiled when it is asked for the cache is in the cache.
+// main.cjs runs cli.cjs from its compiled form. What is compiled when it is asked for the cache is in the cache.
 writeFileSync(
-  'dist/main.cjs',
+  join(target, 'main.cjs'),
   `'use strict';
 const { readFileSync, writeFileSync } = require('node:fs');
 const { Script } = require('node:vm');
@@ -50,10 +51,10 @@ try {
   writeFileSync(join(dir, 'Buildfile'), 'FROM scratch\nARG A=1\nENV B=$A\nLABEL c=d\nCOPY Buildfile /\nCMD ["/x"]\n');
   const env = {
     ...process.env,
-    TSBUILD_WRITE_CODE_CACHE: join('dist', 'cli.cache'),
+    TSBUILD_WRITE_CODE_CACHE: join(target, 'cli.cache'),
     TSBUILD_STORE: join(dir, 'store'),
   };
-  execFileSync(process.execPath, ['dist/main.cjs', '-q', '-t', 'x:1', dir], { env, stdio: 'ignore' });
+  execFileSync(process.execPath, [join(target, 'main.cjs'), '-q', '-t', 'x:1', dir], { env, stdio: 'ignore' });
 } catch (error) {
   console.warn(`tsbuild: no compiled form of the command line: ${(error as Error).message}`);
 } finally {
