@@ -1,24 +1,16 @@
 // What the solver's vertices do to the machine and the store.
 import { join } from 'node:path';
-import { displayPath, type Host, type LayerMount } from '#native';
+import type { Host } from '#native';
 import {
   type CommittedLayer,
   commitDraft,
   commitUpper,
   type DiffId,
   type DraftEntry,
-  findLayer,
-  type Layer,
-  type Lease,
   lookupCache,
-  mountLayer,
-  openView,
-  type RootView,
   recordCache,
-  StoreError,
-  visibleLayers,
 } from '#store';
-import { BuildError, errorAt, lineAndColumn } from '../base/index.js';
+import { errorAt } from '../base/index.js';
 import {
   type CopyPlan,
   contextSource,
@@ -29,27 +21,15 @@ import {
   type SourceTree,
   viewSource,
 } from '../executor/index.js';
-import type { BuildGraph, CopyVertex, FileSource, MkdirVertex, RunVertex, Vertex } from '../graph/index.js';
-import {
-  type ForeignExecutable,
-  foreignExecutables,
-  foreignInLayer,
-  formatPlatform,
-  recordLayer,
-} from '../platform/index.js';
+import type { CopyVertex, FileSource, MkdirVertex, RunVertex } from '../graph/index.js';
+import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
-import type { LoadedBase } from './bases.js';
 import { openCacheMount } from './cache-mount.js';
 import { openContexts } from './contexts.js';
-import type { BuildIo, BuildRequest } from './request.js';
-
-export interface Job {
-  readonly graph: BuildGraph;
-  readonly request: BuildRequest;
-  readonly io: BuildIo;
-  readonly lease: Lease;
-  readonly bases: ReadonlyMap<string, LoadedBase>;
-}
+import { reportForeign, reportLayer } from './foreign.js';
+import { type Job, requireLayer } from './job.js';
+import { originOfLayer, originOfVertex } from './origin.js';
+import { openStacks } from './stacks.js';
 
 /** Above these, reading files once for the layer and taking the key from that beats reading them for the key first. */
 const coldFiles = 200;
@@ -59,27 +39,13 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
-  const views = new Map<string, RootView>();
-  const mounts = new Map<string, Promise<LayerMount[]>>();
+  const stacks = openStacks(job);
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
 
   const openHost = (): Promise<Host> => {
     host ??= io.openHost();
     return host;
-  };
-  const viewOf = (stack: readonly DiffId[]): RootView => {
-    const key = stack.join();
-    const view = views.get(key) ?? openView(stack.map((diffId) => requireLayer(job, diffId)));
-    views.set(key, view);
-    return view;
-  };
-  const mountsOf = (stack: readonly DiffId[], machine: Host): Promise<LayerMount[]> => {
-    const key = stack.join();
-    const layers = (): readonly Layer[] => visibleLayers(stack.map((diffId) => requireLayer(job, diffId)));
-    const found = mounts.get(key) ?? Promise.all(layers().map((layer) => mountLayer(io.store, lease, machine, layer)));
-    mounts.set(key, found);
-    return found;
   };
   const stackOf = (vertex: number, solved: SolvedVertices): readonly DiffId[] => {
     const found = solved.get(vertex);
@@ -88,7 +54,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   };
   const sourceOf = async (from: FileSource, solved: SolvedVertices): Promise<SourceTree> => {
     if (from.kind === 'vertex')
-      return viewSource(viewOf(stackOf(from.vertex, solved)), originOfVertex(job, from.vertex), digests);
+      return viewSource(stacks.view(stackOf(from.vertex, solved)), originOfVertex(job, from.vertex), digests);
     return contextSource(
       await contexts.open(from.name),
       from.name === null ? 'the build context' : `context ${from.name}`,
@@ -97,7 +63,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const planOf = async (vertex: CopyVertex, solved: SolvedVertices): Promise<CopyPlan> => {
     const plan = await planCopy(vertex, {
       source: await sourceOf(vertex.from, solved),
-      view: viewOf(stackOf(vertex.parent, solved)),
+      view: stacks.view(stackOf(vertex.parent, solved)),
       made: now(),
       tempPath: (name) => lease.path(name),
     });
@@ -119,7 +85,10 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     return executed(committed, { content });
   };
   const mkdir = async (vertex: MkdirVertex, solved: SolvedVertices): Promise<Executed> =>
-    executed(await commit(job, vertex, planMkdir(vertex, viewOf(stackOf(vertex.parent, solved)), now()), false), {});
+    executed(
+      await commit(job, vertex, planMkdir(vertex, stacks.view(stackOf(vertex.parent, solved)), now()), false),
+      {},
+    );
 
   const run = async (vertex: RunVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed> => {
     const stack = stackOf(vertex.parent, solved);
@@ -127,8 +96,8 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     const { scratchDir } = await runStep(vertex, {
       host: machine,
       lease,
-      mounts: await mountsOf(stack, machine),
-      view: viewOf(stack),
+      mounts: await stacks.mounts(stack, machine),
+      view: stacks.view(stack),
       originOf: (layer) => originOfLayer(job, stack[layer], solved),
       contextDir: (name) => contexts.dir(name),
       openCache: (mount) => openCacheMount(mount, io.store.dir, machine, lease),
@@ -137,7 +106,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       signal,
     });
     const committed = await commitUpper(io.store, lease, machine, scratchDir);
-    if (committed) report(job, vertex, committed);
+    if (committed) reportLayer(job, vertex, committed);
     return executed(committed, await contexts.bindDigests(vertex));
   };
 
@@ -160,7 +129,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
     close: () => {
-      for (const view of views.values()) view.close();
+      stacks.close();
       contexts.save();
       digests.save();
     },
@@ -188,61 +157,12 @@ async function commit(
 ): Promise<CommittedLayer | null> {
   if (drafts.length === 0) return null;
   const committed = await commitDraft(job.io.store, job.lease, drafts, { fileDigests });
-  report(job, vertex, committed);
+  reportLayer(job, vertex, committed);
   return committed;
 }
 
 function executed(committed: CommittedLayer | null, inputs: KeyInputs): Executed {
   return { diffId: committed?.layer.diffId ?? null, layerBytes: committed?.layer.size ?? 0, inputs };
-}
-
-/** Keeps what the layer's programs are for, and says when some are for another machine than the image's. */
-function report(job: Job, vertex: Vertex, { layer, heads }: CommittedLayer): void {
-  recordLayer(layer, heads);
-  reportForeign(job, vertex, foreignExecutables(heads, vertex.platform));
-}
-
-function reportForeign({ request, io }: Job, vertex: Vertex, foreign: readonly ForeignExecutable[]): void {
-  const [first] = foreign;
-  if (first === undefined || request.archPolicy === 'allow') return;
-  const more = foreign.length > 1 ? ` and ${foreign.length - 1} more` : '';
-  const message = `/${displayPath(first.path)} is for ${first.machine}${more}; the image is for ${formatPlatform(vertex.platform)}`;
-  const code = 'ARCH_FOREIGN_EXECUTABLE';
-  if (request.archPolicy === 'refuse') {
-    const hint = `take the file for ${formatPlatform(vertex.platform)}, or build with --arch-policy=warn`;
-    throw new BuildError(code, { message, hint, at: vertex.at });
-  }
-  const hint = '--arch-policy=refuse makes this an error, --arch-policy=allow silences it';
-  io.emit({ type: 'warning', code, message, at: vertex.at, hint });
-}
-
-function requireLayer({ io }: Job, diffId: DiffId): Layer {
-  const layer = findLayer(io.store, diffId);
-  if (layer !== null) return layer;
-  throw new StoreError('LAYER_MISSING', {
-    message: `layer ${diffId} disappeared from the store during the build`,
-    hint: 'build again; if this happens twice, check the disk',
-  });
-}
-
-function originOfLayer(job: Job, diffId: DiffId | undefined, solved: SolvedVertices): string {
-  for (const vertex of job.graph.vertices) {
-    const result = solved.get(vertex.id);
-    if (diffId === undefined || !result) continue;
-    if (vertex.kind === 'base' ? result.stack.includes(diffId) : result.layer === diffId)
-      return originOfVertex(job, vertex.id);
-  }
-  return 'an earlier layer';
-}
-
-/** 'base image debian:bookworm', 'COPY at Buildfile:7'. */
-function originOfVertex(job: Job, id: number): string {
-  const vertex = job.graph.vertices[id];
-  if (vertex === undefined) return 'an earlier step';
-  if (vertex.kind === 'base') return vertex.base === null ? 'scratch' : `base image ${job.bases.get(vertex.base)?.ref}`;
-  const { file, start } = vertex.at;
-  const keyword = vertex.kind === 'copy' ? vertex.instruction : vertex.kind === 'run' ? 'RUN' : 'WORKDIR';
-  return `${keyword} at ${file.name}:${lineAndColumn(file, start).line}`;
 }
 
 /** The time of what a step itself makes. */
