@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: string;
+  /** In a process group of its own, as a terminal starts its foreground command. */
+  readonly ownGroup?: boolean;
 }
 
 export const isRoot = process.getuid?.() === 0;
@@ -59,6 +61,7 @@ function person(name: Person['name'], uid: number, gid: number): Person {
       ...(isRoot ? { uid, gid } : {}),
       env: { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: home, TSBUILD_STORE: store, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
+      detached: options.ownGroup === true,
     });
   const self: Person = {
     name,
