@@ -1,23 +1,20 @@
 // Stored images → one tar that docker, podman and skopeo read. Streamed: headers and small files from memory, layers from
 // where they lie.
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
 import { lstat, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { displayPath, rawPath } from '#native';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
-import type { DraftEntry } from '../format/entry.js';
-import { type EncodedTar, encodeTar } from '../format/tar-encode.js';
 import { familiarName, formatReference, parseReference } from '../image/reference.js';
 import type { Lease, StoredImage } from '../types.js';
 import type { Descriptor, Digest } from '../words.js';
+import { type ArchiveMember, packMembers } from './archive-pack.js';
 import { containerdName, refName } from './blob-folder.js';
 import type { CompressionChoice } from './compress.js';
-import { damaged, encodeIndexJson, entryOf, layoutMarker } from './layout-export.js';
+import { encodeIndexJson, entryOf, layoutMarker } from './layout-export.js';
 import { type OutgoingImage, prepareImage } from './outgoing.js';
 import type { OnProgress } from './progress.js';
 
@@ -54,35 +51,35 @@ export async function saveArchive(
       hint: 'save as oci-archive, or compress the archive as a whole',
     });
   }
-  const members = new Map<string, DraftEntry>();
-  const digests = new Map<string, Digest>();
+  const layout = format === 'oci-archive';
+  const members = new Map<string, ArchiveMember>(
+    layout
+      ? [
+          ['blobs', 'dir'],
+          ['blobs/sha256', 'dir'],
+        ]
+      : [],
+  );
   const parts: { named: NamedImage; outgoing: OutgoingImage }[] = [];
   for (const named of images) {
     const outgoing = await prepareImage(store, lease, named.image, { compression, level }, onProgress);
     parts.push({ named, outgoing });
-    const layout = format === 'oci-archive';
     for (const { descriptor, path } of outgoing.layers) {
-      const name = layout ? blobName(descriptor.digest) : `${hex(descriptor.digest)}.tar`;
-      members.set(name, fileMember(name, path, descriptor));
-      digests.set(name, descriptor.digest);
+      const { digest, size } = descriptor;
+      members.set(layout ? blobName(digest) : `${hex(digest)}.tar`, { path, size, digest });
     }
     const { configDigest } = named.image;
-    addBytes(members, layout ? blobName(configDigest) : `${hex(configDigest)}.json`, outgoing.config);
-    if (layout) addBytes(members, blobName(outgoing.manifest.descriptor.digest), outgoing.manifest.bytes);
+    members.set(layout ? blobName(configDigest) : `${hex(configDigest)}.json`, outgoing.config);
+    if (layout) members.set(blobName(outgoing.manifest.descriptor.digest), outgoing.manifest.bytes);
   }
-  if (format === 'oci-archive') {
-    addBytes(members, 'oci-layout', layoutMarker);
-    addBytes(
-      members,
-      'index.json',
-      encodeIndexJson(parts.flatMap(({ named, outgoing }) => indexEntries(named, outgoing))),
-    );
+  if (layout) {
+    const entries = parts.flatMap(({ named, outgoing }) => indexEntries(named, outgoing));
+    members.set('oci-layout', layoutMarker);
+    members.set('index.json', encodeIndexJson(entries));
   } else {
-    addBytes(members, 'manifest.json', Buffer.from(JSON.stringify(parts.map(dockerEntry))));
+    members.set('manifest.json', Buffer.from(JSON.stringify(parts.map(dockerEntry))));
   }
-  const dirs = format === 'oci-archive' ? ['blobs', 'blobs/sha256'].map(dirMember) : [];
-  const tar = encodeTar([...dirs, ...members.values()]);
-  await writeTo(target, tarBytes(tar, digests), signal);
+  await writeTo(target, packMembers(members), signal);
 }
 
 /** @see moby, image/spec/v1.2.md: manifest.json */
@@ -109,57 +106,6 @@ function blobName(digest: Digest): string {
 
 function hex(digest: Digest): string {
   return digest.slice('sha256:'.length);
-}
-
-const plain = {
-  uid: 0,
-  gid: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  linkTarget: rawPath(''),
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: [],
-};
-
-function dirMember(path: string): DraftEntry {
-  return { ...plain, path: rawPath(path), type: 'dir', mode: 0o755, size: 0 };
-}
-
-function fileMember(name: string, path: string, { size }: Descriptor): DraftEntry {
-  const content = { root: dirname(path), path: rawPath(basename(path)), offset: 0 };
-  return { ...plain, path: rawPath(name), type: 'file', mode: 0o644, size, content };
-}
-
-function addBytes(members: Map<string, DraftEntry>, name: string, bytes: Buffer): void {
-  members.set(name, {
-    ...plain,
-    path: rawPath(name),
-    type: 'file',
-    mode: 0o644,
-    size: bytes.length,
-    content: { bytes },
-  });
-}
-
-/** @throws StoreError BLOB_DAMAGED when a layer on the disk is not what its digest says */
-async function* tarBytes(tar: EncodedTar, digests: ReadonlyMap<string, Digest>): AsyncGenerator<Uint8Array> {
-  for (const [i, part] of tar.parts.entries()) {
-    if ('bytes' in part) {
-      yield part.bytes;
-      continue;
-    }
-    const hash = createHash('sha256');
-    const path = join(part.root, displayPath(part.path));
-    const range = { start: part.offset, end: part.offset + part.size - 1, highWaterMark: 1 << 20 };
-    for await (const chunk of createReadStream(path, range) as AsyncIterable<Buffer>) {
-      hash.update(chunk);
-      yield chunk;
-    }
-    const digest = digests.get(tar.fileParts.get(i) ?? '');
-    const found = `sha256:${hash.digest('hex')}`;
-    if (digest !== undefined && found !== digest) throw damaged(digest, found);
-  }
 }
 
 async function writeTo(

@@ -1,10 +1,11 @@
-import { execFileSync } from 'node:child_process';
-import { createReadStream, createWriteStream, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createReadStream, createWriteStream, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { loadArchive, saveArchive } from '#store';
+import { packMembers } from '../../store/transport/archive-pack.js';
 import { diffIdsOf, sampleImage, tarOf, tempDir, tempStore } from './image-samples.js';
 
 const formats = ['docker-archive', 'oci-archive'] as const;
@@ -207,4 +208,35 @@ test('a damaged layer is not saved, and the target keeps what it had', async () 
   const saving = saveArchive(place.store, place.lease, [{ image, names: [] }], path);
   await expect(saving).rejects.toMatchObject({ code: 'BLOB_DAMAGED' });
   expect(readFileSync(path, 'utf8')).toBe('the old archive');
+});
+
+test('a reader that leaves an archive ends the writing of it, and nothing is left at the target', async () => {
+  const place = await tempStore();
+  const image = await sampleImage(place);
+  const dir = await tempDir();
+  const left = new PassThrough();
+  left.once('data', () => left.destroy());
+  const saving = saveArchive(place.store, place.lease, [{ image, names: ['a:1'] }], left);
+  await expect(saving).rejects.toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
+  const signal = AbortSignal.abort();
+  const aborted = saveArchive(place.store, place.lease, [{ image, names: [] }], join(dir, 'a.tar'), { signal });
+  await expect(aborted).rejects.toMatchObject({ name: 'AbortError' });
+  expect(readdirSync(dir)).toEqual([]);
+});
+
+test('a layer larger than the 8 GiB that an octal size can say has its size in the archive', async () => {
+  const dir = await tempDir();
+  const path = join(dir, 'large');
+  const size = 9 * 2 ** 30 + 1;
+  writeFileSync(path, '');
+  truncateSync(path, size);
+  const digest = `sha256:${'0'.repeat(64)}` as const;
+  const pieces: Uint8Array[] = [];
+  for await (const piece of packMembers(new Map([['large', { path, size, digest }]]))) {
+    pieces.push(piece);
+    if (pieces.length === 2) break;
+  }
+  writeFileSync(join(dir, 'start.tar'), Buffer.concat(pieces));
+  const listed = spawnSync('tar', ['-tvf', join(dir, 'start.tar')], { encoding: 'utf8' });
+  expect(listed.stdout).toMatch(new RegExp(` ${size} 1970-01-01 .* large`));
 });
