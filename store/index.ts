@@ -35,6 +35,7 @@ export {
   readImage,
   readManifestBytes,
 } from './image/images.js';
+export { architectures, formatPlatform, normalPlatform, operatingSystems } from './image/platform-names.js';
 export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
 export {
   findImage,

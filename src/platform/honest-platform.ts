@@ -1,9 +1,8 @@
 // A config says what an image is for; its files know.
-import type { Platform, StoredImage } from '#store';
+import { formatPlatform, normalPlatform, type Platform, type StoredImage } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import { isCompatible } from './execute-here.js';
 import { type LayerRecord, recordLayer } from './layer-record.js';
-import { formatPlatform, normalPlatform } from './platform.js';
 
 /**
  * Refuses an image most of whose programs are for another architecture than its config declares. Images without

@@ -1,3 +1,4 @@
+export { formatPlatform, normalPlatform } from '#store';
 export { type Emulator, findEmulator } from './binfmt.js';
 export { type ElfFacts, elfHeadBytes, readElf } from './elf.js';
 export { type ElfDynamic, type ReadRange, readDynamic } from './elf-dynamic.js';
@@ -12,14 +13,7 @@ export {
   recordLayer,
 } from './layer-record.js';
 export { elfPlatform, machineName } from './machine.js';
-export {
-  formatPlatform,
-  hostPlatform,
-  normalPlatform,
-  parsePlatform,
-  requirePlatform,
-  samePlatform,
-} from './platform.js';
+export { hostPlatform, parsePlatform, requirePlatform, samePlatform } from './platform.js';
 export type { Command } from './refusal.js';
 export { requireRunnable } from './runnable.js';
 export { readShebang, type Shebang } from './shebang.js';

@@ -1,12 +1,11 @@
 // What requireRunnable says when it refuses: which file, what is wrong with it, where it came from, what to do.
 import { displayPath, rawPath } from '#native';
-import type { Platform, RootView } from '#store';
+import { formatPlatform, type Platform, type RootView } from '#store';
 import { BuildError, closest, type Span } from '../base/index.js';
 import type { Emulator } from './binfmt.js';
 import { type ElfFacts, elfHeadBytes, isElf, readElf } from './elf.js';
 import { type FoundProgram, locate, namesOnPath, type ProgramRequest } from './find-program.js';
 import { elfPlatform, machineName, platformMachineName } from './machine.js';
-import { formatPlatform } from './platform.js';
 
 export interface Command extends ProgramRequest {
   readonly at?: Span | undefined;

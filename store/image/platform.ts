@@ -1,20 +1,6 @@
 // Which of several images is for a platform.
 import type { Descriptor, Platform } from '../words.js';
-
-/** Lower-case, with the field's usual spellings: x86_64 is amd64, aarch64 and arm64/v8 are arm64, armhf is arm/v7. */
-function normalPlatform(platform: Platform): Platform {
-  const os = (platform.os === 'macos' ? 'darwin' : platform.os).toLowerCase();
-  const [architecture, variant] = normalArchitecture(
-    platform.architecture.toLowerCase(),
-    (platform.variant ?? '').toLowerCase(),
-  );
-  return { os, architecture, ...(variant !== '' && { variant }) };
-}
-
-/** 'linux/arm/v7'. */
-export function platformText(platform: Platform): string {
-  return `${platform.os}/${platform.architecture}${platform.variant ? `/${platform.variant}` : ''}`;
-}
+import { normalPlatform } from './platform-names.js';
 
 /**
  * How well a machine of platform `wanted` runs images for `offered`: 0 not at all, greater is better; 100 is the same
@@ -43,31 +29,6 @@ export function isAttestation(descriptor: Descriptor): boolean {
     descriptor.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' ||
     descriptor.platform?.architecture === 'unknown'
   );
-}
-
-function normalArchitecture(architecture: string, variant: string): [string, string] {
-  switch (architecture) {
-    case 'x86_64':
-    case 'x86-64':
-    case 'amd64':
-      return ['amd64', variant === 'v1' ? '' : variant];
-    case 'aarch64':
-    case 'arm64':
-      return ['arm64', variant === '8' || variant === 'v8' ? '' : variant];
-    case 'i386':
-    case 'i486':
-    case 'i586':
-    case 'i686':
-      return ['386', ''];
-    case 'armhf':
-      return ['arm', 'v7'];
-    case 'armel':
-      return ['arm', 'v6'];
-    case 'arm':
-      return ['arm', variant === '' ? 'v7' : /^[5-8]$/.test(variant) ? `v${variant}` : variant];
-    default:
-      return [architecture, variant];
-  }
 }
 
 /** The level that a variant names: arm v5 to v8, amd64 v1 to v4, arm64 v8 to v9.x; without variant the lowest. */

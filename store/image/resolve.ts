@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import { StoreError } from '../errors.js';
 import type { Descriptor, Digest, ImageConfig, ImageIndex, Manifest, Platform } from '../words.js';
 import { type ImageDocument, parseConfig, parseImageDocument, requireSameLayerCount } from './document.js';
-import { descriptorPlatform, isAttestation, platformRank, platformText } from './platform.js';
+import { descriptorPlatform, isAttestation, platformRank } from './platform.js';
+import { formatPlatform } from './platform-names.js';
 import { maxDocumentBytes } from './strict-json.js';
 
 /** An image's documents, exactly as published and checked; its layers may be elsewhere yet. */
@@ -169,16 +170,16 @@ function bestOf<T>(items: readonly T[], rank: (item: T) => number): T | null {
 function notInIndex(name: string, wanted: Platform, offered: readonly Platform[]): StoreError {
   const first = offered[0];
   return new StoreError('PLATFORM_NOT_IN_INDEX', {
-    message: `${name} is ${listing(offered)}, not ${platformText(wanted)}`,
+    message: `${name} is ${listing(offered)}, not ${formatPlatform(wanted)}`,
     hint:
       first === undefined
         ? 'it holds no image at all'
-        : `build with --platform ${platformText(first)}, or use an image that is published for ${platformText(wanted)}`,
+        : `build with --platform ${formatPlatform(first)}, or use an image that is published for ${formatPlatform(wanted)}`,
   });
 }
 
 function listing(platforms: readonly Platform[]): string {
-  const names = [...new Set(platforms.map(platformText))];
+  const names = [...new Set(platforms.map(formatPlatform))];
   if (names.length === 0) return 'for no platform';
   const shown = names.slice(0, 12);
   return names.length > shown.length ? `${shown.join(', ')} and ${names.length - shown.length} more` : shown.join(', ');

@@ -4,7 +4,8 @@ import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorOf } from '../image/images.js';
 import { plainText } from '../image/plain-text.js';
-import { descriptorPlatform, isAttestation, platformRank, platformText } from '../image/platform.js';
+import { descriptorPlatform, isAttestation, platformRank } from '../image/platform.js';
+import { formatPlatform } from '../image/platform-names.js';
 import { type ReadDocument, type ResolvedImage, resolveImage } from '../image/resolve.js';
 import { canonicalJson } from '../image/strict-json.js';
 import { type Descriptor, type ImageIndex, mediaTypes, type Platform } from '../words.js';
@@ -101,7 +102,7 @@ function tagUnknown(name: string, tag: string, images: readonly Descriptor[]): S
 function listed(images: readonly Descriptor[]): string {
   const names = images.map((entry) => {
     const platform = descriptorPlatform(entry);
-    return `${plainText(namesOfEntry(entry)[0] ?? entry.digest)}${platform === null ? '' : ` (${platformText(platform)})`}`;
+    return `${plainText(namesOfEntry(entry)[0] ?? entry.digest)}${platform === null ? '' : ` (${formatPlatform(platform)})`}`;
   });
   const shown = [...new Set(names)];
   return shown.length > 12 ? `${shown.slice(0, 12).join(', ')} and ${shown.length - 12} more` : shown.join(', ');

@@ -206,6 +206,7 @@ const linux = (architecture: string, variant?: string): Platform => ({
 const selections: [offered: (Platform | null)[], wanted: Platform, got: string | null][] = [
   [[linux('amd64'), linux('arm64', 'v8')], linux('arm64'), 'arm64/v8'],
   [[linux('amd64'), linux('arm64')], linux('arm64', 'v8'), 'arm64/'],
+  [[linux('x86_64'), linux('aarch64', '8')], linux('arm64', 'v8.0'), 'aarch64/8'],
   [[linux('arm', 'v5'), linux('arm', 'v6')], linux('arm', 'v7'), 'arm/v6'],
   [[linux('arm', 'v6'), linux('arm', 'v7')], linux('arm', 'v6'), 'arm/v6'],
   [[linux('arm', 'v7')], linux('arm', 'v6'), null],
