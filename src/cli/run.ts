@@ -2,7 +2,6 @@
 import { type Command, Option } from 'commander';
 import { mountLayer, openLease, openView, visibleLayers } from '#store';
 import { runImage } from '../executor/index.js';
-import { hostPlatform, requirePlatform } from '../platform/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
 
@@ -41,7 +40,6 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const lease = await openLease(store, `run ${name}`, () => host);
   try {
     const image = await openImage(store, name);
-    requirePlatform({ ref: name, platform: image.config }, hostPlatform());
     const mounts = await Promise.all(visibleLayers(image.layers).map((layer) => mountLayer(store, lease, host, layer)));
     const view = openView(image.layers);
     const exit = await runImage(

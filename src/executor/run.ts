@@ -4,11 +4,12 @@ import { type Host, type LayerMount, rawPath, type StepExit, type StepMount } fr
 import type { Lease, RootView } from '#store';
 import { BuildError, type EventSink } from '../base/index.js';
 import type { RunMount, RunVertex } from '../graph/index.js';
-import { hostPlatform, requireRunnable } from '../platform/index.js';
+import { formatPlatform, hostPlatform } from '../platform/index.js';
 import { makeStepCgroup } from './cgroup.js';
 import { defaultPath, networkFiles, shmSizeBytes } from './container.js';
 import { OutputTail } from './output-tail.js';
 import { lookupUser } from './owner.js';
+import { requireProgram, unrunnable } from './run-program.js';
 
 export interface RunIo {
   readonly host: Host;
@@ -42,7 +43,8 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
   const secrets = secretMounts(vertex, io);
   const env = stepEnv(vertex, user.home, secrets.env);
   const args = vertex.script === null ? vertex.args : [scriptPath, ...vertex.args];
-  requireProgram(vertex, args, env, io);
+  const searchPath = env.get('PATH') ?? defaultPath;
+  requireProgram(vertex, args, searchPath, io);
 
   const mounts = await Promise.all(vertex.mounts.map((mount) => stepMounts(mount, io)));
   const scratchDir = io.lease.path(`step-${vertex.id}`);
@@ -74,7 +76,7 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
       { onStdout: output('stdout'), onStderr: output('stderr'), signal: io.signal },
     );
     io.signal.throwIfAborted();
-    if (exit.exitCode !== 0) throw stepFailure(vertex, exit, tail);
+    if (exit.exitCode !== 0) throw stepFailure(vertex, exit, tail, unrunnable(vertex, args, searchPath, io));
     return { scratchDir, exit };
   } catch (error) {
     await io.host.remove([scratchDir]); // only the host may remove what a user's step wrote
@@ -87,35 +89,6 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
 /** The environment that the step sees: the plan's, and what a login would add where the plan says nothing. */
 function stepEnv(vertex: RunVertex, home: string, secretEnv: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([['PATH', defaultPath], ['HOME', home], ...vertex.hiddenEnv, ...vertex.env, ...secretEnv]);
-}
-
-function requireProgram(vertex: RunVertex, args: readonly string[], env: ReadonlyMap<string, string>, io: RunIo): void {
-  const program = vertex.script === null ? args[0] : shebang(vertex.script);
-  if (program === undefined) throw new BuildError('RUN_EMPTY', { message: 'RUN has no command', at: vertex.at });
-  const searchPath = env.get('PATH') ?? defaultPath;
-  const known = runnable.get(io.view) ?? new Set();
-  const key = JSON.stringify([program, searchPath, vertex.cwd, mountTargets(vertex)]);
-  if (known.has(key)) return;
-  requireRunnable(
-    io.view,
-    { program, searchPath, cwd: vertex.cwd, at: vertex.at, what: 'RUN', hidden: mountTargets(vertex) },
-    hostPlatform(),
-    (layer) => io.originOf(layer),
-  );
-  runnable.set(io.view, known.add(key));
-}
-
-/** What was found runnable in a view, so that many steps by one shell over the same layers ask once. */
-const runnable = new WeakMap<RootView, Set<string>>();
-
-/** Where mounts hide what the layers hold: programs there can't be judged beforehand. */
-function mountTargets(vertex: RunVertex): string[] {
-  return vertex.mounts.flatMap((mount) => (mount.target === null ? [] : [mount.target]));
-}
-
-/** The interpreter that a script's first line names. */
-function shebang(script: string): string | undefined {
-  return /^#!\s*(\S+)/.exec(script)?.[1];
 }
 
 function scriptMount(vertex: RunVertex): StepMount[] {
@@ -173,18 +146,21 @@ function secretMounts(vertex: RunVertex, io: RunIo): { mounts: StepMount[]; env:
   return { mounts, env };
 }
 
-function stepFailure(vertex: RunVertex, exit: StepExit, tail: OutputTail): BuildError {
+/** @param unrunnable a program of the command that can't start here, in words */
+function stepFailure(vertex: RunVertex, exit: StepExit, tail: OutputTail, unrunnable: string | null): BuildError {
   const how = exit.signal === null ? `exit code ${exit.exitCode}` : `killed by ${exit.signal}`;
   const lines = tail.lines();
   return new BuildError('RUN_FAILED', {
     message: `this step failed: ${how}`,
     at: vertex.at,
     notes: lines.length === 0 ? ['(it printed nothing)'] : ['its last output:', ...lines.map((line) => `  ${line}`)],
-    hint: exitHint(exit),
+    hint: unrunnable ?? exitHint(exit, lines),
   });
 }
 
-function exitHint(exit: StepExit): string | undefined {
+function exitHint(exit: StepExit, lines: readonly string[]): string | undefined {
+  if (lines.some((line) => /exec(utable)? format error|cannot execute binary file/i.test(line)))
+    return `a program that this step made or fetched is not for this machine (${formatPlatform(hostPlatform())})`;
   if (exit.exitCode === 127)
     return 'a command was not found: is its package installed in this stage, and is it on PATH?';
   if (exit.exitCode === 126) return 'a command was found but could not be executed: check its mode and its #! line';

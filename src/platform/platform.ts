@@ -47,9 +47,16 @@ export function requirePlatform(
   const target = normalPlatform(wanted);
   const fits = has.os === target.os && has.architecture === target.architecture;
   if (fits && variantLevel(has) <= variantLevel(target)) return;
+  const [found, asked] = [formatPlatform(has), formatPlatform(target)];
+  if (base.at === undefined) {
+    throw new BuildError('ARCH_MISMATCH', {
+      message: `${base.ref} is ${found}, asked for is ${asked}`,
+      hint: `ask for it with --platform ${found}, or use an image that is published for ${asked}`,
+    });
+  }
   throw new BuildError('ARCH_MISMATCH', {
-    message: `${base.ref} is ${formatPlatform(has)}, this build targets ${formatPlatform(target)}`,
-    hint: `pull ${base.ref} for ${formatPlatform(target)}, or build with --platform ${formatPlatform(has)}`,
+    message: `${base.ref} is ${found}, this build targets ${asked}`,
+    hint: `pull ${base.ref} for ${asked}, or build with --platform ${found}`,
     at: base.at,
   });
 }
