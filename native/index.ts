@@ -1,6 +1,6 @@
 export { assembleTar, hashFiles, removeTrees, walkTree } from './batch.js';
 export type { FileRef } from './batch-codec.js';
-export { bootId, syncFile } from './durable.js';
+export { bootId } from './boot-id.js';
 export { CodedError, SystemError } from './errors.js';
 export { openHost } from './host.js';
 export { type FileLock, lockFile } from './lock.js';

@@ -1,4 +1,5 @@
 // The system's libzstd, where there is one: Node 20 has no zstd of its own, and the portable package is five times slower.
+import { loadZstd } from './zstd-library.js';
 
 export interface ZstdStep {
   /** Bytes of the input that were consumed. */
@@ -24,17 +25,10 @@ export async function openZstdDecoder(): Promise<ZstdDecoder | null> {
 let library: Promise<{ open(): ZstdDecoder } | null> | undefined;
 
 async function load(): Promise<{ open(): ZstdDecoder } | null> {
-  const { default: koffi } = await import('koffi');
-  let zstd: ReturnType<typeof koffi.load>;
-  try {
-    zstd = koffi.load('libzstd.so.1');
-  } catch {
-    return null;
-  }
+  const zstd = await loadZstd();
+  if (zstd === null) return null;
   const create = zstd.func('void *ZSTD_createDCtx()');
   const free = zstd.func('size_t ZSTD_freeDCtx(void *context)');
-  const isError = zstd.func('uint32_t ZSTD_isError(size_t code)') as (code: number) => number;
-  const errorName = zstd.func('const char *ZSTD_getErrorName(size_t code)') as (code: number) => string;
   const decompress = zstd.func(
     'size_t ZSTD_decompressStream_simpleArgs(void *context, void *output, size_t capacity, void *written, const void *input, size_t size, void *read)',
   );
@@ -50,8 +44,8 @@ async function load(): Promise<{ open(): ZstdDecoder } | null> {
             read[0] = 0n;
             written[0] = 0n;
             const done = (error: Error | null, code: number): void => {
-              if (error) reject(error);
-              else if (isError(code) !== 0) reject(new Error(errorName(code)));
+              const fault = error ?? zstd.fault(code);
+              if (fault) reject(fault);
               else resolve({ read: Number(read[0]), written: Number(written[0]), frameDone: code === 0 });
             };
             decompress.async(context, output, output.length, written, input, input.length, read, done);

@@ -18,7 +18,7 @@ export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
 export { type DiskUsage, diskUsage, type ImageUsage } from './content/usage.js';
 export { StoreError } from './errors.js';
-export type { DraftEntry, EntryMeta, EntryType, TarEntry } from './format/entry.js';
+export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';
 export { type LayerNode, type LayerTree, layerTree } from './format/layer-tree.js';
 export { overlayToDrafts } from './format/overlay-drafts.js';

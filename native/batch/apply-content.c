@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "apply.h"
+#include "whole-io.h"
 
 #define COPY_BYTES ((size_t)1 << 18)
 
@@ -20,20 +21,6 @@ void content_free(struct apply_content *content) {
   free(content->buffer);
   if (content->fd >= 0)
     close(content->fd);
-}
-
-static int write_out(int fd, const uint8_t *data, size_t length, uint64_t offset) {
-  while (length) {
-    ssize_t wrote = pwrite(fd, data, length, (off_t)offset);
-    if (wrote < 0 && errno == EINTR)
-      continue;
-    if (wrote < 0)
-      return -1;
-    data += wrote;
-    length -= (size_t)wrote;
-    offset += (uint64_t)wrote;
-  }
-  return 0;
 }
 
 static int open_source(struct apply_content *content, const struct apply_op *op,
@@ -57,7 +44,7 @@ static int copy_buffered(struct apply_content *content, const struct apply_op *o
       return batch_failed(failure, BATCH_READ, op->source);
     if ((size_t)got < wanted)
       return batch_failed_as(failure, BATCH_CHANGED, ESTALE, op->source);
-    if (write_out(fd, content->buffer, wanted, at - op->offset) < 0)
+    if (write_fully(fd, content->buffer, wanted, at - op->offset) < 0)
       return batch_failed(failure, BATCH_WRITE, op->path);
     at += wanted;
   }
@@ -117,8 +104,9 @@ int write_content(struct apply_content *content, const struct apply_op *op, int 
   if (op->size == 0)
     return 0;
   if (op->bytes) {
-    return write_out(fd, op->bytes, op->size, 0) < 0 ? batch_failed(failure, BATCH_WRITE, op->path)
-                                                     : 0;
+    return write_fully(fd, op->bytes, op->size, 0) < 0
+               ? batch_failed(failure, BATCH_WRITE, op->path)
+               : 0;
   }
   if (open_source(content, op, failure) < 0)
     return -1;

@@ -17,6 +17,7 @@
 #include "open-beneath.h"
 #include "sink.h"
 #include "sources.h"
+#include "whole-io.h"
 
 #define LITERAL 0xffffffffu
 #define ASSEMBLE_HEADS 1u

@@ -6,6 +6,7 @@
 #include "failure.h"
 #include "sha256.h"
 #include "sources.h"
+#include "whole-io.h"
 
 #include <errno.h>
 

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "whole-io.h"
+
 #define BLOCK 4096u
 /* Shorter runs of zeros are written: each hole splits the file into one more extent. */
 #define HOLE_BLOCKS 4u
@@ -16,20 +18,6 @@ void sink_init(struct sink *sink, int fd) {
 }
 
 void sink_free(struct sink *sink) { lane_free(&sink->lane); }
-
-static int write_fully(int fd, const uint8_t *data, size_t length, uint64_t offset) {
-  while (length) {
-    ssize_t wrote = pwrite(fd, data, length, (off_t)offset);
-    if (wrote < 0 && errno == EINTR)
-      continue;
-    if (wrote < 0)
-      return -1;
-    data += wrote;
-    length -= (size_t)wrote;
-    offset += (uint64_t)wrote;
-  }
-  return 0;
-}
 
 static bool is_zero_block(const uint8_t *block) {
   uint64_t first;

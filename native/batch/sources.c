@@ -74,21 +74,6 @@ int source_file(struct sources *sources, uint32_t root, const char *path, struct
   return result;
 }
 
-ssize_t read_fully(int fd, uint8_t *buffer, size_t length, uint64_t offset) {
-  size_t done = 0;
-  while (done < length) {
-    ssize_t got = pread(fd, buffer + done, length - done, (off_t)(offset + done));
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return -1;
-    if (got == 0)
-      break;
-    done += (size_t)got;
-  }
-  return (ssize_t)done;
-}
-
 bool source_touched(int fd, const struct stat *before) {
   struct stat now;
   return fstat(fd, &now) < 0 || now.st_size != before->st_size ||

@@ -24,8 +24,6 @@ int sources_open(struct sources *sources, struct batch_in *in, struct batch_fail
 int source_file(struct sources *sources, uint32_t root, const char *path, struct stat *st,
                 struct batch_failure *failure);
 
-/* pread(2) until `length` bytes or the end of the file; -1 and errno. */
-ssize_t read_fully(int fd, uint8_t *buffer, size_t length, uint64_t offset);
 /* The file was written to between two looks at it. */
 bool source_touched(int fd, const struct stat *before);
 

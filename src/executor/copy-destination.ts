@@ -1,6 +1,6 @@
 // What a COPY or ADD leaves behind: the files below (read-only) and, on top of them, what the instruction has put so far.
 import type { ContentRef, RawPath } from '#native';
-import type { DraftEntry, EntryMeta, RootView } from '#store';
+import { bareMeta, type DraftEntry, type EntryMeta, type RootView } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import { joinPath, parentPath, resolveLinks } from './copy-links.js';
 import type { SourceEntry } from './copy-source.js';
@@ -98,7 +98,7 @@ export class Destination {
       });
     }
     this.makeDirectory(parentPath(path), owner);
-    this.put({ ...emptyDirectory, path, uid: owner.uid, gid: owner.gid, ...this.#made }, 0, null);
+    this.put({ ...bareMeta, type: 'dir', mode: 0o755, path, uid: owner.uid, gid: owner.gid, ...this.#made }, 0, null);
   }
 
   /** Puts a file or directory at a resolved path; what is there is replaced, but a directory stays with what is in it. */
@@ -178,20 +178,8 @@ export function draftAt(
 
 const root: Seen = { type: 'dir', linkTarget: '' as RawPath };
 
-const emptyDirectory = {
-  type: 'dir',
-  mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  linkTarget: '' as RawPath,
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: [],
-} as const;
-
 /** Says that nothing of the directory below remains. @see OCI image-spec v1.1, layer.md "Opaque Whiteout" */
-const opaqueMarker = { ...emptyDirectory, type: 'file', mode: 0, mtimeSec: 0, mtimeNsec: 0 } as const;
+const opaqueMarker = { ...bareMeta, type: 'file', mode: 0 } as const;
 
 /** Of the names of one file, the first in byte order has the content; the others become hardlinks to it. */
 function joinNames(sorted: Placed[]): Landing[] {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
-import type { EntryMeta, RootView, ViewEntry } from '#store';
+import { bareMeta, type EntryMeta, type RootView, type ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
 import { type ContentDigests, openContentDigests } from './content-digests.js';
 import { baseName } from './copy-links.js';
@@ -130,18 +130,10 @@ export function viewSource(view: RootView, name: string, known: ContentDigests =
 
 /** A view need not have an entry for its root. */
 const rootEntry: SourceEntry = {
+  ...bareMeta,
   path: '' as RawPath,
   type: 'dir',
   mode: 0o755,
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  linkTarget: '' as RawPath,
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: [],
   content: null,
   inode: null,
   stat: null,

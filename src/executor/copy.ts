@@ -2,7 +2,7 @@
 // list of layer entries whose contents still lie where they were.
 // Semantics: Dockerfile reference, "COPY" and "ADD", and what BuildKit does where the reference is silent.
 import { type RawPath, rawPath } from '#native';
-import type { DraftEntry, RootView } from '#store';
+import { bareMeta, type DraftEntry, type RootView } from '#store';
 import { BuildError, type IgnoreMatcher, patternMatcher, type Span } from '../base/index.js';
 import type { CopyVertex } from '../graph/index.js';
 import { type Archive, findArchive, unpackArchive } from './copy-archive.js';
@@ -142,17 +142,12 @@ function inlineMatch(name: string, content: string, { vertex, io }: Step): Match
   const bytes = Buffer.from(content);
   const path = baseName(rawPath(name));
   const entry: SourceEntry = {
+    ...bareMeta,
+    ...io.made,
     path,
     type: 'file',
     mode: 0o644,
-    uid: 0,
-    gid: 0,
     size: bytes.length,
-    ...io.made,
-    linkTarget: '' as RawPath,
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: [],
     content: bytes.length > 0 ? { bytes } : null,
     inode: null,
     stat: null,

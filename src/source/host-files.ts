@@ -1,7 +1,7 @@
 // Files of this machine → entries of a layer: each with the symlinks and directories that lead to it, none twice.
 import { lstatSync, readdirSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { type RawPath, rawPath, type Xattr } from '#native';
-import type { DraftEntry } from '#store';
+import { bareMeta, type DraftEntry } from '#store';
 
 /** Everything added so far. */
 export interface HostFiles {
@@ -120,7 +120,8 @@ function toDrafts(entries: ReadonlyMap<string, Entry>, xattrsOf: (path: string) 
   const firstNames = new Map<string, RawPath>();
   return sorted.map(([name, entry]) => {
     const path = rawPath(name.slice(1));
-    const common = { ...nobodysMeta, path, mtimeSec: newestSec };
+    // Owned by root, whoever owns it here.
+    const common = { ...bareMeta, path, mtimeSec: newestSec };
     if (entry.made) return madeDraft(common, entry.made);
     const { stat, target } = entry;
     if (target !== undefined) return { ...common, type: 'symlink', mode: 0o777, linkTarget: rawPath(target) };
@@ -140,23 +141,10 @@ function toDrafts(entries: ReadonlyMap<string, Entry>, xattrsOf: (path: string) 
   });
 }
 
-function madeDraft(common: typeof nobodysMeta & { path: RawPath }, made: MadeEntry): DraftEntry {
+function madeDraft(common: typeof bareMeta & { path: RawPath }, made: MadeEntry): DraftEntry {
   const { type, mode, text = '' } = made;
   if (type === 'symlink') return { ...common, type, mode, linkTarget: rawPath(text) };
   if (type === 'dir') return { ...common, type, mode };
   const bytes = Buffer.from(text);
   return { ...common, type, mode, size: bytes.length, ...(bytes.length > 0 && { content: { bytes } }) };
 }
-
-/** Owned by root, whoever owns it here. */
-const nobodysMeta = {
-  uid: 0,
-  gid: 0,
-  size: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  linkTarget: rawPath(''),
-  devMajor: 0,
-  devMinor: 0,
-  xattrs: [],
-};

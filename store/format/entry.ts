@@ -22,6 +22,19 @@ export interface EntryMeta {
   readonly xattrs: readonly Xattr[];
 }
 
+/** Of a member that says nothing of its own: root's, empty, from 1970. */
+export const bareMeta: Omit<EntryMeta, 'path' | 'type' | 'mode'> = {
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  linkTarget: '' as RawPath,
+  devMajor: 0,
+  devMinor: 0,
+  xattrs: [],
+};
+
 /** A member of a tar that exists: its content lies at `dataOffset` (a multiple of 512). */
 export interface TarEntry extends EntryMeta {
   readonly dataOffset: number;

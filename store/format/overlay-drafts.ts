@@ -1,7 +1,7 @@
 // What a step left in its OverlayFS upperdir → the entries of its layer.
 import type { ContentRef, FileStat, RawPath, Xattr } from '#native';
 import { StoreError } from '../errors.js';
-import type { DraftEntry } from './entry.js';
+import { bareMeta, type DraftEntry } from './entry.js';
 import { quote } from './tar-path.js';
 import { imageXattrs, isReservedName, opaqueMarker, whiteoutPrefix } from './whiteout.js';
 
@@ -64,20 +64,7 @@ function whiteoutPath(path: RawPath): RawPath {
 
 /** Whiteouts and opaque markers carry nothing of their own, so that they are the same in every build. */
 function markerDraft(path: RawPath): DraftEntry {
-  return {
-    path,
-    type: 'file',
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtimeSec: 0,
-    mtimeNsec: 0,
-    linkTarget: '' as RawPath,
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: [],
-  };
+  return { ...bareMeta, path, type: 'file', mode: 0 };
 }
 
 function draftOf(stat: FileStat, type: DraftEntry['type'], xattrs: readonly Xattr[], root: string): DraftEntry {

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { bootId, lockFile, syncFile } from '#native';
+import { bootId, lockFile } from '#native';
 import { scratchDir } from './batch-program.js';
 
 test('shared locks go together, an exclusive one with none', async () => {
@@ -53,14 +53,6 @@ test('a lock file that was unlinked meanwhile is made anew, so that two never ho
 test('a lock in a directory that is not there is an error', async () => {
   const path = join(scratchDir('lock'), 'none', 'lock');
   await expect(lockFile(path, 'shared', true)).rejects.toMatchObject({ code: 'LOCK_FAILED', errno: 'ENOENT' });
-});
-
-test('files and directories can be flushed; a missing one is an error', async () => {
-  const dir = scratchDir('sync');
-  writeFileSync(join(dir, 'file'), 'x');
-  await syncFile(join(dir, 'file'));
-  await syncFile(dir);
-  await expect(syncFile(join(dir, 'none'))).rejects.toMatchObject({ code: 'SYNC_FAILED', errno: 'ENOENT' });
 });
 
 test('the boot has one name', () => {
