@@ -24,7 +24,7 @@ export function configure(command: Command): void {
     .addOption(new Option('--compression <kind>', 'of the layers in an oci-archive').choices(['gzip', 'zstd', 'none']))
     .addHelpText(
       'after',
-      '\nexamples:\n  tsbuild save -o app.tar app:1\n  tsbuild save --format oci-archive app:1 | skopeo inspect oci-archive:/dev/stdin',
+      '\nexamples:\n  tsbuild save -o app.tar app:1\n  tsbuild save --format oci-archive app:1 | ssh host podman load',
     );
 }
 
