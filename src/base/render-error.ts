@@ -23,7 +23,7 @@ function isRefusal(error: unknown): error is NodeJS.ErrnoException & { code: str
 }
 
 const hints: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: free some space and try again',
+  ENOSPC: "the disk is full: free some space, for example with 'tsbuild gc'",
   EACCES: 'check the permissions of that path and of the directories above it',
   EMFILE: "raise the limit of open files with 'ulimit -n'",
 };

@@ -161,6 +161,8 @@ function stepFailure(vertex: RunVertex, exit: StepExit, tail: OutputTail, unrunn
 function exitHint(exit: StepExit, lines: readonly string[]): string | undefined {
   if (lines.some((line) => /exec(utable)? format error|cannot execute binary file/i.test(line)))
     return `a program that this step made or fetched is not for this machine (${formatPlatform(hostPlatform())})`;
+  if (lines.some((line) => /no space left on device/i.test(line)))
+    return "the store's disk is full: free some space, for example with 'tsbuild gc', or put the store on a larger disk with --store";
   if (exit.exitCode === 127)
     return 'a command was not found: is its package installed in this stage, and is it on PATH?';
   if (exit.exitCode === 126) return 'a command was found but could not be executed: check its mode and its #! line';

@@ -34,7 +34,7 @@ export async function commitDraft(
   options: CommitOptions = {},
 ): Promise<CommittedLayer> {
   store.requireWritable();
-  const stage = stageLayer(lease);
+  const stage = stageLayer(store, lease);
   try {
     const { parts, entries, size, fileParts } = encodeTar(drafts);
     const assemble = options.assemble ?? assembleTar;

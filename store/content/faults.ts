@@ -1,12 +1,19 @@
 // What the machine's refusals mean for someone who uses a store: errno and SQLite codes → StoreError.
+import { statfsSync } from 'node:fs';
+import { SystemError } from '#native';
 import { StoreError } from '../errors.js';
 
-const hints: Readonly<Record<string, readonly [code: string, text: string, hint: string]>> = {
-  ENOSPC: [
-    'STORE_FULL',
-    'no space left',
-    "free some with 'tsbuild gc', or put the store on a larger filesystem (--store)",
-  ],
+type Words = readonly [code: string, text: string, hint: string];
+
+const full: Words = [
+  'STORE_FULL',
+  'no space left',
+  "free some with 'tsbuild gc', or put the store on a larger filesystem (--store)",
+];
+
+const hints: Readonly<Record<string, Words>> = {
+  ENOSPC: full,
+  DISK_FULL: full, // native's word for it
   EDQUOT: ['STORE_FULL', 'the disk quota is used up', "free some with 'tsbuild gc', or ask for a larger quota"],
   ENOTDIR: ['STORE_NOT_A_STORE', 'a part of its path is no directory', 'choose another directory with --store'],
   EROFS: ['STORE_READ_ONLY', 'the filesystem is read-only', 'choose a writable directory with --store'],
@@ -15,7 +22,7 @@ const hints: Readonly<Record<string, readonly [code: string, text: string, hint:
   EMFILE: ['STORE_TOO_MANY_FILES', 'too many open files', "raise the limit with 'ulimit -n'"],
   ENFILE: ['STORE_TOO_MANY_FILES', "the system's table of open files is full", 'close other programs and retry'],
   EIO: ['STORE_IO', 'input/output error', 'the disk may be failing: look into the kernel log (dmesg)'],
-  SQLITE_FULL: ['STORE_FULL', 'no space left', "free some with 'tsbuild gc', or put the store on a larger filesystem"],
+  SQLITE_FULL: full,
   SQLITE_READONLY: ['STORE_READ_ONLY', 'its database is read-only', 'choose a writable directory with --store'],
   SQLITE_CANTOPEN: ['STORE_DENIED', "its database can't be opened", 'check the permissions of the store directory'],
   SQLITE_BUSY: ['STORE_BUSY', 'another process holds its database', 'wait for the other process, or end it'],
@@ -29,17 +36,39 @@ const hints: Readonly<Record<string, readonly [code: string, text: string, hint:
     'its database is damaged',
     'move meta.db away: the next command rebuilds it',
   ],
-  SQLITE_IOERR_SHMSIZE: ['STORE_FULL', 'no space left', "free some with 'tsbuild gc'"],
+  SQLITE_IOERR_SHMSIZE: full,
   SQLITE_IOERR: ['STORE_IO', 'input/output error in its database', 'is the disk full or failing? See df and dmesg'],
 };
 
 /** The error a person can act on, where `error` is a refusal of the machine; any other error unchanged. */
 export function storeFault(error: unknown, where: string): unknown {
-  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const code = codeOf(error);
   const known = hints[code] ?? hints[code.split('_', 2).join('_')];
   if (known === undefined || error instanceof StoreError) return error;
   const [name, text, hint] = known;
-  return new StoreError(name, { message: `store ${where}: ${text}`, hint, cause: error });
+  const message = `store ${where}: ${text}${known === full ? roomText(where) : ''}`;
+  return new StoreError(name, { message, hint, cause: error });
+}
+
+function codeOf(error: unknown): string {
+  // A lock is a file of the store: what native says of it is told by its cause.
+  if (error instanceof SystemError && error.code === 'LOCK_FAILED' && error.errno !== undefined) return error.errno;
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}
+
+/** By now, some of what was unfinished is gone again. */
+const fewInodes = 32;
+
+/** How much of the disk is free after all: what was wanted may have been more, or the inodes have run out. */
+function roomText(path: string): string {
+  try {
+    const { bavail, blocks, bsize, ffree, files } = statfsSync(path);
+    if (files > 0 && ffree < fewInodes) return ' (no inodes are free)';
+    const megabytes = (count: number): string => `${((count * bsize) / 1e6).toFixed(1)} MB`;
+    return ` (${megabytes(bavail)} of ${megabytes(blocks)} are free)`;
+  } catch {
+    return '';
+  }
 }
 
 /** Runs `action`; refusals of the machine come out as StoreErrors about `where`. */

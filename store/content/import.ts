@@ -43,7 +43,7 @@ export async function importLayer(
   const known = expectDiffId === undefined ? null : findLayer(store, expectDiffId);
   if (known !== null) return known;
 
-  const stage = stageLayer(lease);
+  const stage = stageLayer(store, lease);
   try {
     const tar = await writeTar(join(stage, 'tar'), source, options);
     if (blob !== undefined) checkBlob(tar.blob, blob);

@@ -10,7 +10,7 @@ import { encodeIndex } from '../format/index-encode.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer, Lease } from '../types.js';
 import { type DiffId, parseDiffId } from '../words.js';
-import { hasCode } from './faults.js';
+import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import * as paths from './paths.js';
@@ -27,9 +27,13 @@ export function findLayer(store: Store, diffId: DiffId): Layer | null {
 }
 
 /** A directory for a layer in the making; its tar is written to `<dir>/tar`. */
-export function stageLayer(lease: Lease): string {
+export function stageLayer(store: Store, lease: Lease): string {
   const stage = lease.path('layer');
-  mkdirSync(stage, { mode: 0o700 });
+  try {
+    mkdirSync(stage, { mode: 0o700 });
+  } catch (error) {
+    throw storeFault(error, store.dir);
+  }
   return stage;
 }
 

@@ -9,7 +9,7 @@ import { scanTar } from '../format/tar-scan.js';
 import { treeOps } from '../format/tree-ops.js';
 import type { Layer, Lease } from '../types.js';
 import type { DiffId } from '../words.js';
-import { hasCode } from './faults.js';
+import { hasCode, withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import { trashDir, treeDir, treeRoot } from './paths.js';
@@ -22,7 +22,8 @@ export async function makeTree(store: Store, lease: Lease, host: Host, layer: La
   store.requireWritable();
   const made = lease.path('tree');
   mkdirSync(made, { mode: 0o700 });
-  await host.applyTree(join(made, 'root'), treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath));
+  const ops = treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath);
+  await withFaults(store.dir, () => host.applyTree(join(made, 'root'), ops));
   if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
   return root;
 }
