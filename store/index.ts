@@ -6,7 +6,7 @@ export {
   readBlob,
   recordCompression,
 } from './content/blob.js';
-export { lookupCache, recordCache } from './content/cache.js';
+export { adoptCache, lookupCache, recordCache } from './content/cache.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';

@@ -87,7 +87,7 @@ static int remove_files(struct removal *removal) {
   int dir = tree_fd(&removal->tree);
   removal->names.length = 0;
   if (read_names(dir, &removal->names) < 0)
-    return failed(removal, "");
+    return errno == ENOENT ? 0 : failed(removal, ""); /* somebody else removed it just now */
   const uint8_t *at = removal->names.data, *end = at + removal->names.length;
   while (at < end) {
     uint8_t type = *at;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Host } from '#native';
 import {
+  adoptCache,
   type CommittedLayer,
   commitDraft,
   commitUpper,
@@ -128,6 +129,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       return atInstruction(vertex, vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved));
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
+    adoptCache: (key, record) => adoptCache(io.store, key, record),
     close: () => {
       stacks.close();
       contexts.save();

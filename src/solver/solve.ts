@@ -28,7 +28,15 @@ export interface SolverEffects {
   reuse(vertex: WorkVertex, diffId: DiffId): void;
   /** Does the work. Its inputs are those that count: what was really read. */
   execute(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed>;
-  recordCache(key: string, record: { diffId: DiffId | null; inputs: KeyInputs; createdMs: number }): void;
+  recordCache(key: string, record: NewRecord): void;
+  /** Records it unless another process was faster with the same; the one that stays counts, so that both make one image. */
+  adoptCache(key: string, record: NewRecord): { readonly diffId: DiffId | null; readonly createdMs: number };
+}
+
+interface NewRecord {
+  readonly diffId: DiffId | null;
+  readonly inputs: KeyInputs;
+  readonly createdMs: number;
 }
 
 export interface Executed {
@@ -148,20 +156,26 @@ async function execute(
   known: KeyInputs | null,
   work: Work,
 ): Promise<Outcome> {
-  const { effects, slots, signal } = work;
+  const { effects, slots, signal, useCache } = work;
   const { diffId, layerBytes, inputs } = await slots.use(() => {
     signal.throwIfAborted();
     return effects.execute(vertex, solved, signal);
   });
   // What was really read: a file may have changed since findInputs looked at it.
   const key = cacheKey(vertex, stack, inputs);
+  const made = { diffId, inputs, createdMs: Date.now() };
+  if (!useCache) {
+    effects.recordCache(key, made);
+    return { solved: stacked(stack, diffId, made.createdMs), cached: false, layerBytes };
+  }
+  const kept = effects.adoptCache(key, made);
   // Only now known: files were read once, for the layer and for the key. A touched but equal file still ends as a hit.
-  const late = known === null ? lookup(key, stack, work) : null;
-  if (late) return late;
-
-  const createdMs = Date.now();
-  effects.recordCache(key, { diffId, inputs, createdMs });
-  return { solved: stacked(stack, diffId, createdMs), cached: false, layerBytes };
+  const cached = known === null && kept !== made;
+  return {
+    solved: stacked(stack, kept.diffId, kept.createdMs),
+    cached,
+    layerBytes: cached ? null : layerBytes,
+  };
 }
 
 function stacked(stack: readonly DiffId[], layer: DiffId | null, createdMs: number): Solved {

@@ -23,3 +23,17 @@ export function recordCache(store: Store, key: string, record: NewCacheRecord): 
   const { diffId, inputs, createdMs } = record;
   store.database.putCache(key, diffId, JSON.stringify(inputs ?? null), createdMs ?? Date.now());
 }
+
+/**
+ * Records unless there is a record already, whose layer is held then.
+ *
+ * @returns the record that is there: `record` itself if it was the first
+ * @throws StoreError STORE_READ_ONLY, STORE_FULL
+ */
+export function adoptCache<T extends CacheRecord>(store: Store, key: string, record: T): T | CacheRecord {
+  return store.database.transaction(() => {
+    const known = lookupCache(store, key);
+    if (known === null) recordCache(store, key, record);
+    return known ?? record;
+  });
+}

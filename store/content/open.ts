@@ -68,7 +68,9 @@ async function finishStore(store: Store): Promise<void> {
 
 async function createStore(root: string, engine: Engine, boot: string): Promise<void> {
   fs.mkdirSync(root, { recursive: true, mode: 0o700 });
-  const known = new Set(['format.json', 'format.json.new', 'meta.db', 'meta.db-wal', 'meta.db-shm', 'lock', 'reserve']);
+  // Another process may be making the store at this moment, or was killed while it did.
+  const database = ['meta.db', 'meta.db-journal', 'meta.db-wal', 'meta.db-shm'];
+  const known = new Set(['format.json', 'format.json.new', ...database, 'lock', 'reserve']);
   for (const path of paths.storeDirs(root)) known.add(path.slice(root.length + 1).split('/')[0] ?? '');
   const foreign = fs.readdirSync(root).find((name) => !known.has(name));
   if (foreign !== undefined) {

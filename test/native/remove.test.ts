@@ -35,6 +35,18 @@ for (const way of ways) {
     expect(readFileSync(join(outside, 'kept'), 'utf8')).toBe('kept');
   });
 
+  test(`remove ${way.name} does not mind others that remove the same`, async () => {
+    for (let round = 0; round < 20; round++) {
+      const tree = join(scratchDir('remove'), 'tree');
+      for (let i = 0; i < 30; i++) {
+        mkdirSync(join(tree, `${i}/a/b`), { recursive: true });
+        writeFileSync(join(tree, `${i}/a/file`), '');
+      }
+      await Promise.all([1, 2, 3, 4].map(() => way.remove([tree])));
+      expect(existsSync(tree)).toBe(false);
+    }
+  });
+
   test(`remove ${way.name} goes as deep as directories are nested`, async () => {
     const tree = join(scratchDir('remove'), 'tree');
     const paths = Array.from(

@@ -61,6 +61,11 @@ function memory(
       return { diffId: layer(name), layerBytes: 1, inputs: { content: 'same' } };
     },
     recordCache: (key, record) => void cache.set(key, record),
+    adoptCache: (key, record) => {
+      const kept = cache.get(key) ?? record;
+      cache.set(key, kept);
+      return kept;
+    },
   };
   return { effects, executed };
 }
