@@ -105,6 +105,9 @@ examples:
   tsbuild push app:1 localhost:5000/app:1
   tsbuild import --debian bookworm -t debian:bookworm
 
+exit codes: 0 done, 1 the build or command failed, 2 the command line was wrong, 130 and 143 interrupted by Ctrl-C and
+SIGTERM; 'tsbuild run' ends with the program's own.
+
 'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild.
 `;
 }
