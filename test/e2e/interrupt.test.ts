@@ -75,7 +75,9 @@ function context(person: Person, buildfile: string): string {
   return person.own(dir);
 }
 
-for (const person of people()) {
+const everybody = people();
+
+for (const person of everybody) {
   describe(`as ${person.name}`, () => {
     let before: Seen;
     beforeAll(async () => {
@@ -116,6 +118,18 @@ for (const person of people()) {
       assert.notDeepEqual(processesWith(nap), []);
       running.child.kill('SIGTERM');
       await assertInterrupted(running, 'SIGTERM', person, before);
+      await assertNothingRuns(person, running.pid, nap);
+    });
+
+    // Ten seconds of patience are enough once.
+    test.skipIf(person !== everybody.at(-1))('a step that does not listen is killed in the end', async () => {
+      const nap = uniqueSleep();
+      const cwd = context(person, `${base}RUN trap '' INT; echo begun; while :; do ${nap}; done\n`);
+      const running = await underWay(person, ['.'], /begun$/m, { cwd });
+      const asked = performance.now();
+      running.child.kill('SIGINT');
+      await assertInterrupted(running, 'SIGINT', person, before);
+      assert(performance.now() - asked > 9000);
       await assertNothingRuns(person, running.pid, nap);
     });
 
