@@ -93,7 +93,9 @@ function parseFrom(text: InstructionText): FromInstruction {
   const [base, as, name] = words;
   if (!base) return fail(text, 'FROM needs an image', "write 'FROM scratch' to start from nothing");
   const platform = text.flags.value('platform');
-  if (words.length === 1) return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: null };
+  if (words.length === 1) {
+    return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: null, as: null };
+  }
   if (words.length !== 3 || as?.text.toUpperCase() !== 'AS' || !name) {
     throw new BuildError('ARGUMENTS_INVALID', {
       message: 'FROM takes an image and perhaps a name for the stage',
@@ -109,7 +111,7 @@ function parseFrom(text: InstructionText): FromInstruction {
       at: name.at,
     });
   }
-  return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: stage };
+  return { at: text.at, source: text.source, keyword: 'FROM', base, platform, name: stage, as: { keyword: as, name } };
 }
 
 function parseArg(text: InstructionText): ArgInstruction {
@@ -140,6 +142,7 @@ function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): PairsInstr
       source: text.source,
       keyword,
       pairs: [{ name: { text: name, at: spanOf(line, first.start, first.start + name.length) }, value }],
+      oldForm: true,
     };
   }
   const pairs = words.map((word) => {
@@ -156,7 +159,7 @@ function parsePairs(text: InstructionText, keyword: 'ENV' | 'LABEL'): PairsInstr
     const name = { text: word.text.slice(0, equals), at: spanOf(line, word.start, word.start + equals) };
     return { name, value: valueWord(line, word, equals) };
   });
-  return { at: text.at, source: text.source, keyword, pairs };
+  return { at: text.at, source: text.source, keyword, pairs, oldForm: false };
 }
 
 function valueWord(line: LogicalLine, word: { text: string; start: number; end: number }, equals: number): Word {

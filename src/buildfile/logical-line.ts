@@ -9,6 +9,8 @@ export interface LogicalLine {
   /** Where the pieces of `text` come from, ascending: `text` from offset `at` on lies in the file from `from` on. */
   readonly pieces: readonly { readonly at: number; readonly from: number }[];
   readonly heredocs: readonly { readonly opener: HeredocOpener; readonly heredoc: Heredoc }[];
+  /** Offset in the file of the first empty line that it goes on after. */
+  readonly emptyLine: number | null;
   /** Offset in the file after the line, heredoc bodies included. */
   readonly end: number;
 }

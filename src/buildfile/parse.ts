@@ -1,5 +1,5 @@
 // Buildfile text → typed, located instructions.
-import { BuildError, type SourceFile } from '../base/index.js';
+import { BuildError, type SourceFile, type Span } from '../base/index.js';
 import { parseDirectives } from './directives.js';
 import { parseInstruction } from './instruction.js';
 import { scanLines } from './scan.js';
@@ -16,7 +16,9 @@ export function parseBuildfile(file: SourceFile): Buildfile {
   const { directives, escapeChar } = parseDirectives(file);
   const globalArgs: ArgInstruction[] = [];
   const stages: (Stage & { instructions: Instruction[] })[] = [];
+  const emptyContinuations: Span[] = [];
   for (const line of scanLines(file, file.text.startsWith('\uFEFF') ? 1 : 0, escapeChar)) {
+    if (line.emptyLine !== null) emptyContinuations.push({ file, start: line.emptyLine, end: line.emptyLine });
     const instruction = parseInstruction(line, 0, escapeChar);
     if (instruction.keyword === 'FROM') stages.push({ index: stages.length, from: instruction, instructions: [] });
     else if (stages.length > 0) stages.at(-1)!.instructions.push(instruction);
@@ -30,7 +32,7 @@ export function parseBuildfile(file: SourceFile): Buildfile {
     }
   }
   if (stages.length === 0) throw nothingToBuild(file, globalArgs);
-  return { file, directives, escapeChar, globalArgs, stages };
+  return { file, directives, escapeChar, globalArgs, stages, emptyContinuations };
 }
 
 /** The instruction that an image's ONBUILD trigger is. @throws as parseBuildfile */

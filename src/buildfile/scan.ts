@@ -19,7 +19,14 @@ export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCha
     const joined = joinLine(file.text, at, escapeChar);
     at = joined.next;
     if (skipBlanks(joined.text, 0) === joined.text.length) continue;
-    const line = { file, text: joined.text, pieces: joined.pieces, heredocs: [], end: joined.end };
+    const line = {
+      file,
+      text: joined.text,
+      pieces: joined.pieces,
+      heredocs: [],
+      emptyLine: joined.emptyLine,
+      end: joined.end,
+    };
     const bodies = readHeredocs(line, at);
     at = bodies.next;
     lines.push(bodies.heredocs.length > 0 ? { ...line, heredocs: bodies.heredocs, end: bodies.end } : line);
@@ -30,6 +37,7 @@ export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCha
 interface JoinedLine {
   readonly text: string;
   readonly pieces: readonly { readonly at: number; readonly from: number }[];
+  readonly emptyLine: number | null;
   /** Offset after the last character that belongs to it, and of the next line. */
   readonly end: number;
   readonly next: number;
@@ -42,12 +50,14 @@ function joinLine(text: string, start: number, escapeChar: EscapeCharacter): Joi
   let length = 0;
   let end = start;
   let at = start;
+  let emptyLine: number | null = null;
   for (;;) {
     const newline = text.indexOf('\n', at);
     const next = newline < 0 ? text.length : newline + 1;
     const lineEnd = endOfContent(text, at, newline < 0 ? text.length : newline);
     const first = skipBlanks(text, at);
     const passedOver = first >= lineEnd || text[first] === '#';
+    if (first >= lineEnd && pieces.length > 0 && at < text.length) emptyLine ??= at;
     if (!passedOver) {
       const from = pieces.length === 0 ? first : at; // blanks before a continued line count: 'a\\' + ' b' is 'a b'
       const content = text.slice(from, lineEnd);
@@ -56,9 +66,11 @@ function joinLine(text: string, start: number, escapeChar: EscapeCharacter): Joi
       parts.push(kept ?? content);
       length += (kept ?? content).length;
       end = lineEnd;
-      if (kept === null) return { text: parts.join(''), pieces, end, next };
+      if (kept === null) return { text: parts.join(''), pieces, emptyLine, end, next };
     }
-    if (next >= text.length || (passedOver && pieces.length === 0)) return { text: parts.join(''), pieces, end, next };
+    if (next >= text.length || (passedOver && pieces.length === 0)) {
+      return { text: parts.join(''), pieces, emptyLine, end, next };
+    }
     at = next;
   }
 }

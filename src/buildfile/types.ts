@@ -9,6 +9,8 @@ export interface Buildfile {
   /** ARG instructions before the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
   readonly stages: readonly Stage[];
+  /** The first empty line inside each instruction that goes on after it. */
+  readonly emptyContinuations: readonly Span[];
 }
 
 export type EscapeCharacter = '\\' | '`';
@@ -68,6 +70,8 @@ export interface FromInstruction extends InstructionCommon {
   readonly platform: Word | null;
   /** In lower case: stage names don't distinguish. */
   readonly name: string | null;
+  /** 'AS' and the name as they are written. */
+  readonly as: { readonly keyword: Word; readonly name: Word } | null;
 }
 
 export interface ArgInstruction extends InstructionCommon {
@@ -78,6 +82,8 @@ export interface ArgInstruction extends InstructionCommon {
 export interface PairsInstruction extends InstructionCommon {
   readonly keyword: 'ENV' | 'LABEL';
   readonly pairs: readonly { readonly name: Word; readonly value: Word }[];
+  /** Written 'NAME VALUE', without '='. */
+  readonly oldForm: boolean;
 }
 
 export interface RunInstruction extends InstructionCommon {

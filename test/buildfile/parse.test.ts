@@ -400,3 +400,16 @@ for (const [name, text, message] of refused) {
     expect(messageOf(text)).toBe(message);
   });
 }
+
+test('empty lines inside an instruction are told, comments between its lines are not', () => {
+  const text = 'FROM a\nRUN x \\\n# comment\n\n\n  y\nRUN z \\\n# comment\n  z\nRUN <<E\n\nE\nRUN w \\\n \t\n';
+  const { emptyContinuations } = parseBuildfile({ name: 'Buildfile', text });
+  expect(emptyContinuations.map(({ start }) => text.slice(0, start).split('\n').length)).toEqual([4, 14]);
+});
+
+test("what was written stays beside what it means: a stage's name, AS, and the old form of ENV", () => {
+  const { stages } = parseBuildfile({ name: 'Buildfile', text: 'FROM a as Build\nENV a b\nENV a=b\nFROM x\n' });
+  const [first, second] = stages;
+  expect([first?.from.as?.keyword.text, first?.from.as?.name.text, second?.from.as]).toEqual(['as', 'Build', null]);
+  expect(first?.instructions.map((each) => each.keyword === 'ENV' && each.oldForm)).toEqual([true, false]);
+});
