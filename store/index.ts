@@ -7,6 +7,7 @@ export {
   recordCompression,
 } from './content/blob.js';
 export { adoptCache, lookupCache, recordCache } from './content/cache.js';
+export { claimStep, type StepClaim } from './content/claim.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';

@@ -10,6 +10,7 @@ import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Solved, solve } from '../solver/index.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
+import { cacheRule, warnUnknownStages } from './fresh-stages.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
 /**
@@ -51,11 +52,12 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   const bases = await unlessInterrupted(loadBases(file, options, { request, io, lease }), io.signal);
   const graph = withNetwork(planBuild(file, options, bases), request.network);
   announce(graph, request, io);
+  warnUnknownStages(file, request, io.emit);
 
   const effects = openEffects({ graph, request, io, lease, bases });
   try {
     const solved = await solve(graph, effects, {
-      useCache: request.useCache,
+      useCache: cacheRule(graph, request),
       parallelism: Math.max(2, availableParallelism()),
       emit: io.emit,
       signal: io.signal,

@@ -26,6 +26,7 @@ import type { CopyVertex, FileSource, MkdirVertex, RunVertex } from '../graph/in
 import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
 import { openCacheMount } from './cache-mount.js';
+import { claim } from './claim.js';
 import { openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
@@ -120,6 +121,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     },
     findInputs: (vertex, solved) => atInstruction(vertex, findInputs(vertex, solved)),
     lookupCache: (key) => lookupCache(io.store, key),
+    claim: (vertex, key, signal) => claim(job, vertex, key, signal),
     reuse: (vertex, diffId) => {
       if (request.archPolicy === 'allow') return;
       reportForeign(job, vertex, foreignInLayer(requireLayer(job, diffId), vertex.platform));

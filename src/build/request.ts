@@ -21,6 +21,8 @@ export interface BuildRequest {
   readonly platform: Platform | null;
   readonly tags: readonly string[];
   readonly useCache: boolean;
+  /** Stages whose steps are executed whatever the cache has: names as FROM … AS says them, or numbers. */
+  readonly freshStages: readonly string[];
   readonly pull: 'missing' | 'always';
   /** Plain HTTP to registries elsewhere; undefined: only to those on this machine. */
   readonly plainHttp: true | undefined;

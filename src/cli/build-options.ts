@@ -11,6 +11,7 @@ export interface BuildOptions {
   readonly iidfile?: string;
   readonly label?: readonly string[];
   readonly network: 'host' | 'none' | 'default';
+  readonly noCacheFilter?: readonly string[];
   readonly plainHttp?: boolean;
   readonly platform?: string;
   readonly progress: 'auto' | 'plain' | 'json' | 'quiet';
@@ -34,6 +35,7 @@ export const buildOptions: readonly Option[] = [
   several('--label <name=value>', 'label of the image'),
   option('--network <mode>', 'network of RUN steps').choices(['default', 'host', 'none']).default('default'),
   option('--no-cache', 'execute every step'),
+  notNegated(several('--no-cache-filter <stage[,stage]>', 'execute every step of these stages')),
   option('--plain-http', 'speak plain HTTP to registries that are not on this machine'),
   option('--platform <os/arch[/variant]>', "platform of the image (default: this machine's)"),
   option('--progress <kind>', 'kind of progress').choices(['auto', 'plain', 'json', 'quiet']).default('auto'),
@@ -52,4 +54,10 @@ function option(flags: string, description: string): Option {
 /** May be given several times; undefined without. */
 function several(flags: string, description: string): Option {
   return new Option(flags, description).argParser<readonly string[]>(collect);
+}
+
+/** Not the opposite of a --cache-filter, which commander takes every --no-… for. */
+function notNegated(option: Option): Option {
+  option.negate = false;
+  return option;
 }

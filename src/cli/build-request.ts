@@ -5,7 +5,7 @@ import { requireDirectory } from './build-context.js';
 import type { BuildOptions } from './build-options.js';
 import { secret } from './build-secret.js';
 import { buildArg, given, imageName, label, namedContext } from './build-values.js';
-import type { Cli } from './cli.js';
+import { type Cli, UsageError } from './cli.js';
 import { readBuildfile } from './read-buildfile.js';
 
 /** @throws UsageError, BuildError BUILDFILE_… */
@@ -23,6 +23,7 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     platform: options.platform === undefined ? null : given('--platform', options.platform, parsePlatform),
     tags: (options.tag ?? []).map((text) => given('--tag', text, imageName)),
     useCache: options.cache,
+    freshStages: freshStages(options),
     pull: options.pull ? 'always' : 'missing',
     plainHttp: options.plainHttp === true ? true : undefined,
     secrets: new Map((options.secret ?? []).map((text) => secret(text, cli.env))),
@@ -30,4 +31,22 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     archPolicy: options.archPolicy,
     searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),
   };
+}
+
+/** @throws UsageError */
+function freshStages({ cache, noCacheFilter = [] }: BuildOptions): string[] {
+  const stages = noCacheFilter.flatMap((text) => text.split(','));
+  if (stages.includes('')) {
+    throw new UsageError('USAGE', {
+      message: '--no-cache-filter names no stage',
+      hint: '--no-cache-filter build,test; --no-cache executes every step',
+    });
+  }
+  if (!cache && stages.length > 0) {
+    throw new UsageError('USAGE', {
+      message: "--no-cache and --no-cache-filter don't go together",
+      hint: '--no-cache executes the steps of every stage: leave out one of the two',
+    });
+  }
+  return stages;
 }

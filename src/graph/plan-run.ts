@@ -3,7 +3,7 @@ import type { CommandLine, RunInstruction } from '../buildfile/index.js';
 import { shellOf } from './apply-config.js';
 import { planMount } from './mounts.js';
 import { notSupported } from './refuse.js';
-import { addHistory, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
+import { addHistory, envOf, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
 import type { RunVertex } from './types.js';
 import { expandForDisplay } from './variables.js';
 
@@ -20,6 +20,7 @@ export function planRun(context: PlanContext, state: StageState, run: RunInstruc
     args,
     script,
     env: [...state.env],
+    argNames: argNames(state),
     hiddenEnv: context.hiddenEnv.filter(([name]) => !state.env.has(name)),
     cwd: state.config.WorkingDir || '/',
     user: state.config.User ?? '',
@@ -70,6 +71,13 @@ function commandOf(
   const bodies = command.heredocs.map(({ raw, name }) => `\n${raw}${name}`);
   const args = [...shell, script ? script.content : command.text + bodies.join('')];
   return { args, script: null, shown: args };
+}
+
+/** An ENV of the same name wins over an ARG. */
+function argNames(state: StageState): string[] {
+  if (state.args.size === 0) return [];
+  const fromEnv = envOf(state.config);
+  return [...state.args.keys()].filter((name) => state.env.has(name) && !fromEnv.has(name));
 }
 
 /** '|2 A=1 B= ' for the ARGs in scope. */

@@ -17,7 +17,7 @@ import {
   stepName,
 } from './stage-state.js';
 import { type NeededStage, neededStages } from './stages.js';
-import type { BuildGraph, Vertex, VertexId } from './types.js';
+import type { BuildGraph, PlannedStage, Vertex, VertexId } from './types.js';
 import { expand, proxyVariables, unusedArguments } from './variables.js';
 
 /**
@@ -34,12 +34,18 @@ export function planBuild(file: Buildfile, options: PlanOptions, bases: Readonly
   const vertices: Vertex[] = [];
   const states = new Map<number, StageState>();
   const context = openContext({ file, options, bases, globals: needed.globals, vertices, states });
-  for (const [index, stage] of needed.stages) states.set(index, planStage(context, index, stage, states));
+  const stages: PlannedStage[] = [];
+  for (const [index, stage] of needed.stages) {
+    const first = vertices.length;
+    states.set(index, planStage(context, index, stage, states));
+    stages.push({ name: stage.stage.from.name, index: stage.stage.index, first, end: vertices.length });
+  }
 
   const result = states.get(needed.target)!;
   const labels = [...result.labels, ...options.labels];
   return {
     vertices,
+    stages,
     result: result.vertex,
     platform: result.platform,
     config: labels.length > 0 ? { ...result.config, Labels: sortedRecord(labels) } : result.config,

@@ -62,6 +62,8 @@ export interface RunVertex extends VertexCommon {
   readonly script: string | null;
   /** In order; later ones win. ARG values that reach the step included. */
   readonly env: readonly (readonly [name: string, value: string])[];
+  /** Names in `env` whose value is an ARG's, not an ENV's. */
+  readonly argNames: readonly string[];
   /** Values that reach the step but not the cache key: predefined proxy arguments. */
   readonly hiddenEnv: readonly (readonly [name: string, value: string])[];
   readonly cwd: string;
@@ -112,8 +114,21 @@ export interface PlannedHistory {
   readonly vertex: VertexId | null;
 }
 
+/** A stage that the target needs; its vertices, and those of images that only it copies from, follow each other. */
+export interface PlannedStage {
+  /** As FROM … AS says it, lower case; null without a name. */
+  readonly name: string | null;
+  /** Place among all stages of the Buildfile, from 0. */
+  readonly index: number;
+  readonly first: VertexId;
+  /** The vertex after its last one. */
+  readonly end: VertexId;
+}
+
 export interface BuildGraph {
   readonly vertices: readonly Vertex[];
+  /** In the order of their vertices. */
+  readonly stages: readonly PlannedStage[];
   /** Whose layers the image has. */
   readonly result: VertexId;
   readonly platform: Platform;

@@ -22,15 +22,10 @@ export function cacheKey(
   return digestOf({
     keyVersion,
     platform: vertex.platform,
-    stack: stackDigest(stack),
+    stack: vertex.kind === 'copy' && vertex.link ? null : digestOf(stack), // with --link the files land in an empty tree
     does: definition(vertex),
     inputs,
   });
-}
-
-/** One digest for a stack of layers. */
-function stackDigest(stack: readonly DiffId[]): string {
-  return digestOf(stack);
 }
 
 /** What the vertex does, without places in the Buildfile and without values that must not matter. */

@@ -24,6 +24,11 @@ export interface SolverEffects {
   /** What the vertex reads; null when finding out costs as much as executing it. */
   findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
+  /**
+   * Waits until no other process executes a vertex of this key; others wait for us until the claim is released. Whoever
+   * executed it before has recorded it then, unless it failed.
+   */
+  claim(vertex: WorkVertex, key: string, signal: AbortSignal): Promise<Claim>;
   /** A layer of an earlier build takes the place of the work. @throws what executing it would, were it to make that layer */
   reuse(vertex: WorkVertex, diffId: DiffId): void;
   /** Does the work. Its inputs are those that count: what was really read. */
@@ -31,6 +36,10 @@ export interface SolverEffects {
   recordCache(key: string, record: NewRecord): void;
   /** Records it unless another process was faster with the same; the one that stays counts, so that both make one image. */
   adoptCache(key: string, record: NewRecord): { readonly diffId: DiffId | null; readonly createdMs: number };
+}
+
+interface Claim {
+  release(): void;
 }
 
 interface NewRecord {
@@ -46,7 +55,8 @@ export interface Executed {
 }
 
 export interface SolveOptions {
-  readonly useCache: boolean;
+  /** False for vertices to execute whatever is known of them. */
+  useCache(vertex: WorkVertex): boolean;
   /** Vertices executed at the same time. */
   readonly parallelism: number;
   readonly emit: EventSink;
@@ -113,7 +123,7 @@ interface Outcome {
 /** What all vertices of one solve share. */
 interface Work {
   readonly effects: SolverEffects;
-  readonly useCache: boolean;
+  useCache(vertex: WorkVertex): boolean;
   readonly slots: Semaphore;
   readonly signal: AbortSignal;
   /** Vertices being executed, by cache key: an equal one waits for the result instead of doing the same. */
@@ -130,23 +140,40 @@ async function settleWork(
   const inputs = await effects.findInputs(vertex, solved);
   if (inputs === null) return execute(vertex, stack, solved, null, work);
   const key = cacheKey(vertex, stack, inputs);
-  const hit = lookup(key, stack, work);
-  if (hit) {
-    if (hit.solved.layer !== null) effects.reuse(vertex, hit.solved.layer);
-    return hit;
-  }
+  const hit = lookup(vertex, key, stack, work);
+  if (hit) return hit;
   const twin = inFlight.get(key);
   if (twin) return { ...(await twin), cached: true, layerBytes: null };
-  const outcome = execute(vertex, stack, solved, inputs, work);
+  const outcome = executeOnce(vertex, stack, solved, { key, inputs }, work);
   inFlight.set(key, outcome);
   const landed = (): void => void inFlight.delete(key);
   outcome.then(landed, landed);
   return outcome;
 }
 
-function lookup(key: string, stack: readonly DiffId[], { effects, useCache }: Work): Outcome | null {
-  const hit = useCache ? effects.lookupCache(key) : null;
-  return hit && { solved: stacked(stack, hit.diffId, hit.createdMs), cached: true, layerBytes: null };
+function lookup(vertex: WorkVertex, key: string, stack: readonly DiffId[], work: Work): Outcome | null {
+  const { effects, useCache } = work;
+  const hit = useCache(vertex) ? effects.lookupCache(key) : null;
+  if (hit === null) return null;
+  if (hit.diffId !== null) effects.reuse(vertex, hit.diffId);
+  return { solved: stacked(stack, hit.diffId, hit.createdMs), cached: true, layerBytes: null };
+}
+
+/** Once among all processes: what another one has made meanwhile is taken. */
+async function executeOnce(
+  vertex: WorkVertex,
+  stack: readonly DiffId[],
+  solved: SolvedVertices,
+  { key, inputs }: { readonly key: string; readonly inputs: KeyInputs },
+  work: Work,
+): Promise<Outcome> {
+  if (!work.useCache(vertex)) return execute(vertex, stack, solved, inputs, work);
+  const claim = await work.effects.claim(vertex, key, work.signal);
+  try {
+    return lookup(vertex, key, stack, work) ?? (await execute(vertex, stack, solved, inputs, work));
+  } finally {
+    claim.release();
+  }
 }
 
 async function execute(
@@ -156,7 +183,7 @@ async function execute(
   known: KeyInputs | null,
   work: Work,
 ): Promise<Outcome> {
-  const { effects, slots, signal, useCache } = work;
+  const { effects, slots, signal } = work;
   const { diffId, layerBytes, inputs } = await slots.use(() => {
     signal.throwIfAborted();
     return effects.execute(vertex, solved, signal);
@@ -164,7 +191,7 @@ async function execute(
   // What was really read: a file may have changed since findInputs looked at it.
   const key = cacheKey(vertex, stack, inputs);
   const made = { diffId, inputs, createdMs: Date.now() };
-  if (!useCache) {
+  if (!work.useCache(vertex)) {
     effects.recordCache(key, made);
     return { solved: stacked(stack, diffId, made.createdMs), cached: false, layerBytes };
   }

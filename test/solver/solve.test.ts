@@ -12,7 +12,16 @@ function base(id: number): Vertex {
   return { ...common, kind: 'base', id, name: `base ${id}`, base: null };
 }
 function run(id: number, parent: number, command: string): Vertex {
-  const rest = { script: null, env: [], hiddenEnv: [], cwd: '/', user: '', mounts: [], network: 'default' as const };
+  const rest = {
+    script: null,
+    env: [],
+    argNames: [],
+    hiddenEnv: [],
+    cwd: '/',
+    user: '',
+    mounts: [],
+    network: 'default' as const,
+  };
   return { ...common, ...rest, kind: 'run', id, parent, name: command, args: ['sh', '-c', command] };
 }
 function copy(id: number, parent: number, from: number | null): Vertex {
@@ -33,6 +42,7 @@ function graphOf(vertices: Vertex[]): BuildGraph {
   const result = vertices.length - 1;
   return {
     vertices,
+    stages: [],
     result,
     platform: common.platform,
     config: {},
@@ -53,6 +63,7 @@ function memory(
     loadBase: async () => [layer('base')],
     findInputs: async (vertex) => (options.inputs ? options.inputs(vertex) : { content: 'same' }),
     lookupCache: (key) => cache.get(key) ?? null,
+    claim: async () => ({ release: () => {} }),
     reuse: () => {},
     execute: async (vertex) => {
       executed.push(vertex.name);
@@ -70,7 +81,7 @@ function memory(
   return { effects, executed };
 }
 
-const options = { useCache: true, parallelism: 2, emit: () => {}, signal: new AbortController().signal };
+const options = { useCache: () => true, parallelism: 2, emit: () => {}, signal: new AbortController().signal };
 
 test('a second solve of the same graph executes nothing and gives the same stack', async () => {
   const graph = graphOf([base(0), run(1, 0, 'make'), run(2, 1, 'make install')]);
@@ -84,7 +95,7 @@ test('a second solve of the same graph executes nothing and gives the same stack
 test('equal steps side by side run once, without the cache too', async () => {
   const { effects, executed } = memory({ work: () => new Promise((done) => setTimeout(done, 20)) });
   const graph = graphOf([base(0), run(1, 0, 'make'), run(2, 0, 'make'), copy(3, 2, null), run(4, 1, 'x')]);
-  const solved = await solve(graph, effects, { ...options, useCache: false });
+  const solved = await solve(graph, effects, { ...options, useCache: () => false });
   expect(executed).toEqual(['make', 'copy 3', 'x']);
   expect(solved.get(1)).toEqual(solved.get(2));
 });
@@ -136,7 +147,7 @@ test('without the cache everything is executed', async () => {
   const graph = graphOf([base(0), run(1, 0, 'make')]);
   const { effects, executed } = memory();
   await solve(graph, effects, options);
-  await solve(graph, effects, { ...options, useCache: false });
+  await solve(graph, effects, { ...options, useCache: () => false });
   expect(executed).toEqual(['make', 'make']);
 });
 
@@ -172,4 +183,32 @@ test('an interrupted solve throws and executes no further step', async () => {
   const graph = graphOf([base(0), run(1, 0, 'first'), run(2, 1, 'second')]);
   await expect(solve(graph, effects, { ...options, signal: stop.signal })).rejects.toThrow();
   expect(executed).toEqual(['first']);
+});
+
+test('what another process makes while we wait for it is taken', async () => {
+  const { effects, executed } = memory();
+  const cache = effects.lookupCache;
+  let released = 0;
+  effects.claim = async () => {
+    effects.lookupCache = () => ({ diffId: layer('theirs'), createdMs: 5 });
+    return { release: () => void released++ };
+  };
+  const solved = await solve(graphOf([base(0), run(1, 0, 'make')]), effects, options);
+  expect(executed).toEqual([]);
+  expect(solved.get(1)).toMatchObject({ layer: layer('theirs'), createdMs: 5 });
+  effects.lookupCache = cache;
+  effects.claim = async () => ({ release: () => void released++ });
+  await solve(graphOf([base(0), run(1, 0, 'make')]), effects, options);
+  expect(executed).toEqual(['make']);
+  expect(released).toBe(2);
+});
+
+test('files of COPY --link land in an empty tree: what lies below has no part in their key', async () => {
+  const { effects, executed } = memory();
+  const graph = (command: string, link: boolean): BuildGraph =>
+    graphOf([base(0), run(1, 0, command), { ...copy(2, 1, null), link } as Vertex]);
+  for (const link of [true, false]) {
+    for (const command of ['a', 'b']) await solve(graph(command, link), effects, options);
+  }
+  expect(executed).toEqual(['a', 'copy 2', 'b', 'copy 2', 'copy 2']);
 });
