@@ -3,6 +3,8 @@ import type { Span } from './span.js';
 
 export type BuildEvent =
   | { readonly type: 'build-start'; readonly buildfile: string; readonly vertices: number }
+  /** The language that the Buildfile asks for by name: one of those that are built in. */
+  | { readonly type: 'frontend'; readonly name: string }
   /** A base image on its way, before the build is planned. */
   | {
       readonly type: 'base-progress';

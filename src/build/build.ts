@@ -39,7 +39,8 @@ export async function buildImage(request: BuildRequest, io: BuildIo): Promise<St
 }
 
 async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
-  const file = parseBuildfile(request.buildfile);
+  const file = parseBuildfile(request.buildfile, { syntax: request.buildArgs.get('BUILDKIT_SYNTAX') });
+  if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
   const options = {
     target: request.target,
     buildArgs: request.buildArgs,

@@ -1,17 +1,27 @@
 // Parser directives: the '# key=value' comments at the very top. dockerfile-ast reads them; what they mean is here.
 import { BuildError, type SourceFile } from '../base/index.js';
 import { parseAst } from './ast.js';
-import type { Directive, EscapeCharacter } from './types.js';
+import { skipBlanks } from './blanks.js';
+import type { Directive, EscapeCharacter, Frontend } from './types.js';
 
-/** @throws BuildError DIRECTIVE_INVALID, FRONTEND_NOT_SUPPORTED */
-export function parseDirectives(file: SourceFile): { directives: Directive[]; escapeChar: EscapeCharacter } {
+/**
+ * @param given what the build argument BUILDKIT_SYNTAX says: it decides in place of the file
+ * @throws BuildError DIRECTIVE_INVALID, FRONTEND_NOT_SUPPORTED
+ */
+export function parseDirectives(
+  file: SourceFile,
+  given?: string,
+): { directives: Directive[]; escapeChar: EscapeCharacter; frontend: Frontend | null } {
   const start = file.text.startsWith('\uFEFF') ? 1 : 0;
-  const directives = readDirectives(file, start, headerEnd(file.text, start));
-  // A script line may stand above the syntax directive; then nothing else is a directive.
   const below = file.text.startsWith('#!', start) ? file.text.indexOf('\n', start) + 1 : 0;
-  const syntax = below > 0 ? readDirectives(file, below, headerEnd(file.text, below)) : directives;
-  for (const directive of syntax) if (directive.name === 'syntax') requireOwnFrontend(directive);
-  requireNoForeignHeader(file, start);
+  const directives = below > 0 ? belowScriptLine(file, below) : readDirectives(file, start, '#');
+  const named = directives.find(({ name }) => name === 'syntax') ?? otherHeader(file, below || start);
+  const frontend = given
+    ? { name: given, at: undefined }
+    : named
+      ? { name: firstWord(named.value), at: named.at }
+      : null;
+  if (frontend && !ownFrontend.test(frontend.name)) throw foreignFrontend(frontend);
 
   const seen = new Set<string>();
   let escapeChar: EscapeCharacter = '\\';
@@ -25,12 +35,35 @@ export function parseDirectives(file: SourceFile): { directives: Directive[]; es
     seen.add(directive.name);
     if (directive.name === 'escape') escapeChar = requireEscape(directive);
   }
-  return { directives, escapeChar };
+  return { directives, escapeChar, frontend };
 }
 
-function readDirectives(file: SourceFile, start: number, end: number): Directive[] {
-  const header = file.text.slice(start, end);
-  if (!header.includes('=')) return [];
+/** A script line ends the directives, but those that are looked for in the whole header still count: the first of each. */
+function belowScriptLine(file: SourceFile, start: number): Directive[] {
+  const found = readDirectives(file, start, '#');
+  return found.filter(({ name }, i) => name !== 'escape' && found.findIndex((other) => other.name === name) === i);
+}
+
+/** How files in other languages name their frontend: '// syntax=…', or a member of a JSON object. */
+function otherHeader(file: SourceFile, start: number): Directive | undefined {
+  const comment = readDirectives(file, start, '//').find(({ name }) => name === 'syntax');
+  if (comment || file.text[skipBlanks(file.text, start)] !== '{') return comment;
+  try {
+    const value: unknown = JSON.parse(file.text.slice(start));
+    const syntax = (value as { syntax?: unknown }).syntax;
+    const at = file.text.indexOf('"syntax"', start);
+    if (typeof syntax !== 'string' || at < 0) return undefined;
+    return { name: 'syntax', value: syntax, at: { file, start: at, end: at + '"syntax"'.length } };
+  } catch {
+    return undefined; // no JSON: some other file that begins with a brace
+  }
+}
+
+function readDirectives(file: SourceFile, start: number, comment: '#' | '//'): Directive[] {
+  const end = headerEnd(file.text, start, comment);
+  const text = file.text.slice(start, end);
+  if (!text.includes('=')) return [];
+  const header = comment === '#' ? text : text.replace(/^([ \t]*)\/\//gm, '$1# ');
   const lineStarts = [0, ...Array.from(header.matchAll(/\r\n|\r|\n/g), (match) => match.index + match[0].length)];
   const directives: Directive[] = [];
   // The library takes a blank in or after a value for the end of all directives, and one in a name for the name's end.
@@ -56,12 +89,13 @@ function readDirectives(file: SourceFile, start: number, end: number): Directive
 }
 
 /** Offset after the leading lines that are comments. */
-function headerEnd(text: string, start: number): number {
+function headerEnd(text: string, start: number, comment: '#' | '//'): number {
   let at = start;
   while (at < text.length) {
     const newline = text.indexOf('\n', at);
     const next = newline < 0 ? text.length : newline + 1;
-    if (!/^[ \t]*#/.test(text.slice(at, Math.min(next, at + 1024)))) break;
+    const first = skipBlanks(text, at);
+    if (first >= next || !text.startsWith(comment, first)) break;
     at = next;
   }
   return at;
@@ -78,26 +112,16 @@ function requireEscape(directive: Directive): EscapeCharacter {
 const ownFrontend =
   /^(?:(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?::(?:1(?:\.\d+)*(?:-[\w.-]+)?|latest|labs|experimental|master(?:-[\w.-]+)?))?(?:@sha256:[0-9a-f]{64})?|dockerfile\.v0)$/;
 
-function requireOwnFrontend(directive: Directive): void {
-  const frontend = directive.value.split(/\s/, 1)[0]!;
-  if (!ownFrontend.test(frontend)) throw foreignFrontend(frontend, directive.at);
+function firstWord(text: string): string {
+  return text.split(/\s/, 1)[0]!;
 }
 
-/** '// syntax=…' is how files in other languages name their frontend. */
-function requireNoForeignHeader(file: SourceFile, start: number): void {
-  const match = /^\/\/[ \t]*syntax[ \t]*=[ \t]*(\S+)/i.exec(file.text.slice(start, start + 1024));
-  if (!match) return;
-  throw foreignFrontend(match[1]!, {
-    file,
-    start: start + match[0].length - match[1]!.length,
-    end: start + match[0].length,
-  });
-}
-
-function foreignFrontend(frontend: string, at: Directive['at']): BuildError {
+function foreignFrontend({ name, at }: Frontend): BuildError {
   return new BuildError('FRONTEND_NOT_SUPPORTED', {
-    message: `this file asks for the frontend ${frontend}, which tsbuild does not run`,
-    hint: 'tsbuild builds the language of docker/dockerfile:1; remove the syntax line if the file is written in it',
+    message: `${at ? 'this file' : 'BUILDKIT_SYNTAX'} asks for the frontend ${name}, which tsbuild does not run`,
+    hint: at
+      ? 'tsbuild builds the language of docker/dockerfile:1; remove the syntax line if the file is written in it'
+      : 'tsbuild builds the language of docker/dockerfile:1; leave that build argument out',
     at,
   });
 }

@@ -10,11 +10,14 @@ const minimumNs = 1_000_000;
 
 /** @throws BuildError ARGUMENTS_INVALID, FLAG_INVALID */
 export function parseHealthcheck(text: InstructionText): HealthcheckInstruction {
+  const test = parseTest(text);
+  const common = { at: text.at, source: text.source, keyword: 'HEALTHCHECK', test } as const;
+  // BuildKit doesn't even look at the flags of NONE.
+  if (test[0] === 'NONE') {
+    return { ...common, intervalNs: 0, timeoutNs: 0, startPeriodNs: 0, startIntervalNs: 0, retries: 0 };
+  }
   return {
-    at: text.at,
-    source: text.source,
-    keyword: 'HEALTHCHECK',
-    test: parseTest(text),
+    ...common,
     intervalNs: duration(text, 'interval'),
     timeoutNs: duration(text, 'timeout'),
     startPeriodNs: duration(text, 'start-period'),

@@ -1,6 +1,6 @@
 export { type ExpandOptions, ExpansionError, expandWord, expandWords, type Lookup } from './expand.js';
 export { type Mount, parseMount } from './mount.js';
-export { parseBuildfile, parseTrigger } from './parse.js';
+export { type ParseOptions, parseBuildfile, parseTrigger } from './parse.js';
 export type {
   ArgInstruction,
   Buildfile,

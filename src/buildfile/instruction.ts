@@ -190,7 +190,13 @@ function parseOnbuild(text: InstructionText): Extract<Instruction, { keyword: 'O
     });
   }
   const bodies = line.heredocs.map(({ heredoc }) => `\n${heredoc.raw}${heredoc.name}`);
-  return { at: text.at, source: text.source, keyword: 'ONBUILD', trigger, text: trigger.source + bodies.join('') };
+  return {
+    at: text.at,
+    source: text.source,
+    keyword: 'ONBUILD',
+    trigger,
+    text: line.text.slice(skipBlanks(line.text, text.rest)) + bodies.join(''),
+  };
 }
 
 function atLeastOne<T>(text: InstructionText, words: T[]): T[] {

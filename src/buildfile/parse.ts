@@ -5,6 +5,11 @@ import { parseInstruction } from './instruction.js';
 import { scanLines } from './scan.js';
 import type { ArgInstruction, Buildfile, Instruction, Stage } from './types.js';
 
+export interface ParseOptions {
+  /** The build argument BUILDKIT_SYNTAX: names the language in place of the file. */
+  readonly syntax?: string | undefined;
+}
+
 /**
  * Parses a Buildfile (the Dockerfile language). Total: whatever the text is, the answer is a Buildfile or a BuildError
  * with its place.
@@ -12,8 +17,8 @@ import type { ArgInstruction, Buildfile, Instruction, Stage } from './types.js';
  * @throws BuildError UNKNOWN_INSTRUCTION, UNKNOWN_FLAG, ARGUMENTS_INVALID, BUILDFILE_EMPTY and the like
  * @see Dockerfile reference
  */
-export function parseBuildfile(file: SourceFile): Buildfile {
-  const { directives, escapeChar } = parseDirectives(file);
+export function parseBuildfile(file: SourceFile, options: ParseOptions = {}): Buildfile {
+  const { directives, escapeChar, frontend } = parseDirectives(file, options.syntax);
   const globalArgs: ArgInstruction[] = [];
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   const emptyContinuations: Span[] = [];
@@ -32,7 +37,7 @@ export function parseBuildfile(file: SourceFile): Buildfile {
     }
   }
   if (stages.length === 0) throw nothingToBuild(file, globalArgs);
-  return { file, directives, escapeChar, globalArgs, stages, emptyContinuations };
+  return { file, directives, frontend, escapeChar, globalArgs, stages, emptyContinuations };
 }
 
 /** The instruction that an image's ONBUILD trigger is. @throws as parseBuildfile */

@@ -4,6 +4,8 @@ import type { SourceFile, Span } from '../base/index.js';
 export interface Buildfile {
   readonly file: SourceFile;
   readonly directives: readonly Directive[];
+  /** The language that the file says it is written in; null if it doesn't. One of those that are this one. */
+  readonly frontend: Frontend | null;
   /** Character that escapes and continues lines: '\' or '`'. */
   readonly escapeChar: EscapeCharacter;
   /** ARG instructions before the first FROM. */
@@ -19,6 +21,12 @@ export interface Directive {
   readonly name: 'syntax' | 'escape' | 'check';
   readonly value: string;
   readonly at: Span;
+}
+
+export interface Frontend {
+  readonly name: string;
+  /** Undefined: BUILDKIT_SYNTAX says it. */
+  readonly at: Span | undefined;
 }
 
 /** FROM and what follows it. */

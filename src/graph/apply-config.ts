@@ -14,7 +14,7 @@ import { healthcheckText, plainList, quotedList } from './created-by.js';
 import { parsePorts } from './ports.js';
 import { isSignal, signalNames } from './signals.js';
 import { addHistory, lookupIn, type MutableConfig, type PlanContext, type StageState } from './stage-state.js';
-import { expand, expandToWords } from './variables.js';
+import { expand, expandToWords, isForScanners } from './variables.js';
 
 /** Instructions that make no files. */
 export type ConfigInstruction = Exclude<Instruction, { keyword: 'RUN' | 'COPY' | 'ADD' | 'WORKDIR' }>;
@@ -86,7 +86,7 @@ function applyArg(context: PlanContext, state: StageState, { args }: ArgInstruct
       context.globals.get(name) ??
       null;
     state.args.set(name, set ?? state.args.get(name) ?? null);
-    if (set !== null) state.env.set(name, set);
+    if (set !== null && !isForScanners(name)) state.env.set(name, set);
     return set === null ? name : `${name}=${set}`;
   });
   addHistory(state, `ARG ${texts.join(' ')}`, null);

@@ -13,11 +13,12 @@ export function plainList(words: readonly string[]): string {
   return `[${words.join(' ')}]`;
 }
 
-/** Go's %q of a pointer to a health check, whose retries become a character by it. */
+/** Go's %+v of a health check. */
 export function healthcheckText(check: Healthcheck): string {
   const { Test = [], Interval = 0, Timeout = 0, StartPeriod = 0, StartInterval = 0, Retries = 0 } = check;
-  const times = [Interval, Timeout, StartPeriod, StartInterval].map((ns) => quoted(durationText(ns)));
-  return `&{${[quotedList(Test), ...times, quotedRune(Retries)].join(' ')}}`;
+  const times = Object.entries({ Interval, Timeout, StartPeriod, StartInterval });
+  const shown = times.map(([name, ns]) => `${name}:${durationText(ns)}`);
+  return `{Test:${plainList(Test)} ${shown.join(' ')} Retries:${Retries}}`;
 }
 
 /** Go's text of a duration: '1m30s', '500ms', '0s'. */
@@ -48,11 +49,6 @@ const escapes: Readonly<Record<string, string>> = {
 
 function quoted(text: string): string {
   return `"${Array.from(text, escaped).join('')}"`;
-}
-
-function quotedRune(code: number): string {
-  const char = code <= 0x10ffff ? String.fromCodePoint(code) : '\ufffd';
-  return `'${char === "'" ? "\\'" : char === '"' ? '"' : escaped(char)}'`;
 }
 
 function escaped(char: string): string {

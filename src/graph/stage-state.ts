@@ -1,4 +1,5 @@
 // What a stage has become after some of its instructions.
+import { posix } from 'node:path';
 import type { Platform, RunConfig } from '#store';
 import type { Span } from '../base/index.js';
 import type { Buildfile, ExpandOptions, Lookup } from '../buildfile/index.js';
@@ -68,6 +69,7 @@ export function emptyConfig(): MutableConfig {
 /** The same on an image. Its triggers are used up by this stage. */
 export function configOfImage(image: BaseImage): MutableConfig {
   const { OnBuild: _, ...config }: MutableConfig = { ...image.config.config };
+  if (config.WorkingDir) config.WorkingDir = posix.resolve('/', config.WorkingDir);
   const env = config.Env ?? [];
   return env.some((entry) => entry.startsWith('PATH=')) ? config : { ...config, Env: [...env, `PATH=${defaultPath}`] };
 }

@@ -87,6 +87,11 @@ export function unusedArguments(
   });
 }
 
+/** Arguments that say what an SBOM scanner shall look at: no variables, as with BuildKit. */
+export function isForScanners(name: string): boolean {
+  return name === 'BUILDKIT_SBOM_SCAN_CONTEXT' || name === 'BUILDKIT_SBOM_SCAN_STAGE';
+}
+
 function platformVariables(prefix: string, { os, architecture, variant }: Platform): [string, string][] {
   return [
     [`${prefix}PLATFORM`, [os, architecture, ...(variant ? [variant] : [])].join('/')],

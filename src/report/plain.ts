@@ -32,6 +32,8 @@ export function plainReport(write: (text: string) => void): EventSink {
     switch (event.type) {
       case 'build-start':
         return;
+      case 'frontend':
+        return write(`syntax ${safe(event.name)}: built in\n`);
       case 'base-progress':
         return base(event);
       case 'vertex-start':

@@ -154,7 +154,7 @@ ONBUILD RUN y`;
     'VOLUME [/a /b]',
     'USER b',
     'STOPSIGNAL 9',
-    `HEALTHCHECK &{["CMD" "a" "b"] "1m30s" "500ms" "0s" "0s" '\\x00'}`,
+    'HEALTHCHECK {Test:[CMD a b] Interval:1m30s Timeout:500ms StartPeriod:0s StartInterval:0s Retries:0}',
     'CMD ["sh" "-c" "echo \\"é\\"\\n"]',
     'ENTRYPOINT ["/bin/bash" "-c" "x"]',
   ]);
