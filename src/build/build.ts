@@ -66,7 +66,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     const result = outcome(solved, graph.result);
     const base = graph.base === null ? null : (bases.get(graph.base)?.config ?? null);
     const config = assembleConfig(graph, result.stack, base, (vertex) => outcome(solved, vertex), Date.now());
-    return await putImage(io.store, lease, { config });
+    return await putImage(io.store, lease, { config, annotations: Object.fromEntries(request.annotations) });
   } finally {
     effects.close();
   }

@@ -17,9 +17,13 @@ export interface BuildRequest {
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly labels: ReadonlyMap<string, string>;
+  /** Of the image's manifest. */
+  readonly annotations: ReadonlyMap<string, string>;
   /** Null: this machine's. */
   readonly platform: Platform | null;
   readonly tags: readonly string[];
+  /** No file of the layers that this build makes is younger than SOURCE_DATE_EPOCH. */
+  readonly rewriteTimestamp: boolean;
   readonly useCache: boolean;
   /** Stages whose steps are executed whatever the cache has: names as FROM … AS says them, or numbers. */
   readonly freshStages: readonly string[];

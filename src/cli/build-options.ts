@@ -3,20 +3,26 @@ import { Option } from 'commander';
 import { collect } from './cli.js';
 
 export interface BuildOptions {
+  readonly annotation?: readonly string[];
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
   readonly buildArg?: readonly string[];
+  readonly buildArgFile?: readonly string[];
   readonly buildContext?: readonly string[];
   readonly cache: boolean;
   readonly file?: string;
   readonly iidfile?: string;
   readonly label?: readonly string[];
+  readonly metadataFile?: string;
   readonly network: 'host' | 'none' | 'default';
   readonly noCacheFilter?: readonly string[];
+  readonly output?: readonly string[];
   readonly plainHttp?: boolean;
   readonly platform?: string;
-  readonly progress: 'auto' | 'plain' | 'json' | 'quiet';
+  readonly progress?: ProgressKind;
+  readonly provenance?: string;
   readonly pull: boolean;
   readonly quiet?: boolean;
+  readonly sbom?: string;
   readonly secret?: readonly string[];
   readonly store?: string;
   readonly sync?: boolean;
@@ -24,23 +30,36 @@ export interface BuildOptions {
   readonly target?: string;
 }
 
+export const progressKinds = ['auto', 'plain', 'tty', 'json', 'quiet', 'none'] as const;
+export type ProgressKind = (typeof progressKinds)[number];
+
 export const buildOptions: readonly Option[] = [
+  several('--annotation <key=value>', "annotation of the image's manifest"),
   option('--arch-policy <policy>', 'what to do about executables for another machine in a layer')
     .choices(['refuse', 'warn', 'allow'])
     .default('warn'),
   several('--build-arg <name[=value]>', 'value of an ARG; without =value it is taken from the environment'),
+  several('--build-arg-file <file>', 'a file of build arguments, NAME=VALUE a line; --build-arg goes before it'),
   several('--build-context <name=source>', 'a named context: a directory, oci-layout://DIR[:tag], or an image'),
   option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)'),
   option('--iidfile <file>', "write the image's digest to a file"),
+  ...accepted('--compress', '--force-rm', '--layers', '--load', '--rm'),
   several('--label <name=value>', 'label of the image'),
+  option('--metadata-file <file>', "write the image's digests and names to a file, as JSON"),
   option('--network <mode>', 'network of RUN steps').choices(['default', 'host', 'none']).default('default'),
   option('--no-cache', 'execute every step'),
   notNegated(several('--no-cache-filter <stage[,stage]>', 'execute every step of these stages')),
+  several('-o, --output <type=image[,field=value]>', 'the result; fields are name and rewrite-timestamp=true'),
   option('--plain-http', 'speak plain HTTP to registries that are not on this machine'),
-  option('--platform <os/arch[/variant]>', "platform of the image (default: this machine's)"),
-  option('--progress <kind>', 'kind of progress').choices(['auto', 'plain', 'json', 'quiet']).default('auto'),
+  option(
+    '--platform <os/arch[/variant]>',
+    "platform of the image (default: $DOCKER_DEFAULT_PLATFORM, else this machine's)",
+  ),
+  option('--progress <kind>', 'kind of progress (default: $BUILDKIT_PROGRESS, else auto)').choices(progressKinds),
+  option('--provenance <mode>', 'only false: none is written').hideHelp(),
   option('--pull', 'look for newer base images in their registries'),
   option('-q, --quiet', 'print the image digest only'),
+  option('--sbom <mode>', 'only false: none is written').hideHelp(),
   several('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret'),
   option('--sync', 'return only when the image has reached the disk'),
   several('-t, --tag <name>', 'name the image; may be given several times'),
@@ -49,6 +68,11 @@ export const buildOptions: readonly Option[] = [
 
 function option(flags: string, description: string): Option {
   return new Option(flags, description);
+}
+
+/** Given for habit: they ask for what is done anyway. */
+function accepted(...flags: string[]): Option[] {
+  return flags.map((each) => option(each, '').hideHelp());
 }
 
 /** May be given several times; undefined without. */

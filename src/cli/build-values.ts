@@ -45,8 +45,9 @@ export function buildArg(text: string, env: NodeJS.ProcessEnv): [string, string]
   return value === undefined ? [] : [[text, value]]; // as docker: an unset variable leaves the ARG's default
 }
 
+/** As docker: a name alone is a label without text. */
 export function label(text: string): [string, string] {
-  return keyAndValue(text, '--label', 'NAME=VALUE');
+  return keyAndValue(text.includes('=') ? text : `${text}=`, '--label', 'NAME=VALUE');
 }
 
 /** @throws UsageError with the form that the option takes */

@@ -1,12 +1,13 @@
 // tsbuild build: flags as docker buildx and podman spell them → one build request → its image.
-import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { BuildError, type EventSink } from '../base/index.js';
+import type { EventSink } from '../base/index.js';
 import { buildImage } from '../build/index.js';
 import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
-import { type BuildOptions, buildOptions } from './build-options.js';
+import { type BuildOptions, buildOptions, type ProgressKind, progressKinds } from './build-options.js';
 import { buildRequest } from './build-request.js';
 import { type Cli, ToldError, UsageError } from './cli.js';
+import { writeMetadata } from './metadata-file.js';
+import { writeResult } from './write-result.js';
 
 export function configure(command: Command): void {
   command
@@ -15,6 +16,9 @@ export function configure(command: Command): void {
     .addHelpText('after', '\nexample:\n  tsbuild -f Buildfile -t app:1 --build-arg VERSION=2 .');
   for (const option of buildOptions) command.addOption(option);
 }
+
+export { elsewhere } from './build-elsewhere.js';
+export { plainSwitches as prepare } from './switches.js';
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<BuildOptions>();
@@ -25,20 +29,32 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     });
   }
   const request = buildRequest(options, command.args[0] ?? '.', cli);
-  const quiet = options.quiet === true || options.progress === 'quiet';
+  const kind = progressKind(options, cli.env);
   const store = await cli.openStore(options.store, { sync: options.sync === true });
   const building = buildImage(request, {
     store,
     openHost: () => cli.openHost(),
-    emit: quiet ? () => {} : progress(options.progress, cli),
+    emit: progress(kind, cli),
     signal: cli.signal,
   });
-  const image = await (options.progress === 'json'
-    ? building.catch((error: unknown) => tellJson(error, cli))
-    : building);
-  if (options.iidfile !== undefined) writeDigest(options.iidfile, image.digest);
-  if (quiet) cli.out(`${image.digest}\n`);
+  const image = await (kind === 'json' ? building.catch((error: unknown) => tellJson(error, cli)) : building);
+  if (options.iidfile !== undefined) writeResult('--iidfile', options.iidfile, image.digest);
+  if (options.metadataFile !== undefined) await writeMetadata(options.metadataFile, store, image, request.tags);
+  if (kind === 'quiet') cli.out(`${image.digest}\n`);
   return 0;
+}
+
+/** @throws UsageError for an environment that asks for something unknown */
+function progressKind({ quiet, progress }: BuildOptions, env: NodeJS.ProcessEnv): ProgressKind {
+  if (quiet === true) return 'quiet';
+  const wanted = progress ?? env.BUILDKIT_PROGRESS ?? '';
+  if (wanted === '') return 'auto';
+  const known = progressKinds.find((kind) => kind === wanted);
+  if (known !== undefined) return known;
+  throw new UsageError('USAGE', {
+    message: `BUILDKIT_PROGRESS is ${JSON.stringify(wanted)}`,
+    hint: `set it to ${progressKinds.slice(0, -1).join(', ')} or ${progressKinds.at(-1)}, or give --progress`,
+  });
 }
 
 /** Whoever reads the progress as JSON reads its end as JSON too. */
@@ -47,19 +63,8 @@ function tellJson(error: unknown, cli: Cli): never {
   throw new ToldError('told', { cause: error });
 }
 
-function writeDigest(file: string, digest: string): void {
-  try {
-    writeFileSync(file, digest);
-  } catch (cause) {
-    throw new BuildError('IIDFILE_UNWRITABLE', {
-      message: `the image was built, but its digest can't be written to ${file}: ${(cause as Error).message}`,
-      hint: 'check --iidfile',
-      cause,
-    });
-  }
-}
-
-function progress(kind: BuildOptions['progress'], cli: Cli): EventSink {
+function progress(kind: ProgressKind, cli: Cli): EventSink {
   const write = (text: string): void => cli.err(text);
-  return kind === 'json' ? jsonReport(write) : plainReport(write);
+  if (kind === 'quiet' || kind === 'none') return () => {};
+  return kind === 'json' ? jsonReport(write) : plainReport(write); // lines are what a terminal gets, too
 }

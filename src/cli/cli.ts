@@ -28,6 +28,10 @@ export interface Cli {
 /** One command of the table: its words for help, its options, its work. */
 export interface CommandModule {
   configure(command: Command): void;
+  /** The words as commander takes them. */
+  prepare?(argv: readonly string[], command: Command): readonly string[];
+  /** Options of other tools' command of that name, and what to do instead. */
+  readonly elsewhere?: Readonly<Record<string, string>>;
   /** @returns the exit code */
   run(cli: Cli, command: Command): Promise<number>;
 }

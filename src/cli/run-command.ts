@@ -18,11 +18,11 @@ export async function runCommand(
     .configureOutput({ writeErr: () => {} });
   module.configure(command);
   try {
-    command.parse([...argv], { from: 'user' });
+    command.parse([...(module.prepare?.(argv, command) ?? argv)], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0;
-    throw usageError(error, name, command);
+    throw usageError(error, name, command, module.elsewhere ?? {});
   }
   const { cli, close } = openCli(process.env, signal);
   try {
@@ -33,11 +33,19 @@ export async function runCommand(
 }
 
 /** Commander's complaints in the words of our other messages. */
-function usageError({ code, message }: CommanderError, name: string, command: Command): UsageError {
+function usageError(
+  { code, message }: CommanderError,
+  name: string,
+  command: Command,
+  elsewhere: Readonly<Record<string, string>>,
+): UsageError {
   const help = `tsbuild ${name} --help shows what it takes`;
   const text = message.replace(/^error: /, '');
   if (code === 'commander.unknownOption') {
     const [, option = ''] = /^unknown option '([^'=]*)/.exec(text) ?? [];
+    if (Object.hasOwn(elsewhere, option)) {
+      return new UsageError('USAGE', { message: `${name} has no option ${option} yet`, hint: elsewhere[option] });
+    }
     const near = closest(
       option,
       command.options.flatMap(({ long }) => long ?? []),

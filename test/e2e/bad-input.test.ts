@@ -52,6 +52,8 @@ async function refuses(buildfile: string, says: string, args: readonly string[] 
 describe('a command line that is wrong ends with 2', () => {
   const buildHelp = 'tsbuild build --help shows what it takes';
   const secretForm = 'write --secret id=NAME,src=FILE or id=NAME,env=VARIABLE';
+  const argFileForm = 'give a file with lines NAME=VALUE';
+  const useSave = 'build with -t, then unpack what tsbuild save writes';
   const nameForm = "write it as [registry[:port]/]name[:tag], such as 'app:1' or 'localhost:5000/team/app:1'";
   const cases: [words: string[], message: string, help: string][] = [
     [['buidl', '.'], 'there is no command buidl', 'did you mean tsbuild build?'],
@@ -59,7 +61,7 @@ describe('a command line that is wrong ends with 2', () => {
     [['help', 'nonsense'], 'there is no command nonsense', "'tsbuild help' lists the commands"],
     [['--netwrok=host', '.'], 'build has no option --netwrok', 'did you mean --network?'],
     [['-x', '.'], 'build has no option -x', buildHelp],
-    [['--progress=foo', '.'], '--progress does not take "foo"', 'it takes auto, plain, json or quiet'],
+    [['--progress=foo', '.'], '--progress does not take "foo"', 'it takes auto, plain, tty, json, quiet or none'],
     [['--tag'], "option '-t, --tag <name>' argument missing", buildHelp],
     [
       ['build', 'a', 'b'],
@@ -69,7 +71,50 @@ describe('a command line that is wrong ends with 2', () => {
     [['df', 'all'], 'df takes no arguments, not all', 'tsbuild df --help shows what it takes'],
     [['run'], "missing required argument 'image'", 'tsbuild run --help shows what it takes'],
     [['--build-arg', '=1', '.'], '--build-arg =1: there is no name before the =', 'write --build-arg NAME=VALUE'],
-    [['--label', 'a', '.'], '--label a: there is no =', 'write --label NAME=VALUE'],
+    [['--label', '=a', '.'], '--label =a: there is no name before the =', 'write --label NAME=VALUE'],
+    [['--no-cache=no', '.'], '--no-cache does not take "no"', 'it is a switch: write --no-cache, or leave it out'],
+    [['--push', '.'], 'build has no option --push yet', 'build with -t, then tsbuild push'],
+    [['--sbom=true', '.'], '--sbom is not there yet', 'leave it out'],
+    [['--build-arg-file', 'no', '.'], "--build-arg-file no: it can't be read: there is no such file", argFileForm],
+    [['-o', 'out', '.'], '--output out: results of type local are not there yet', useSave],
+    [['-o', 'type=imgae', '.'], '--output type=imgae: there is no type imgae', 'did you mean image?'],
+    [['-o', 'type=image,nmae=x', '.'], '--output type=image,nmae=x: there is no field nmae', 'did you mean name?'],
+    [
+      ['-o', 'type=image,push=true', '.'],
+      '--output type=image,push=true: push=true is not there yet',
+      'build with -t, then tsbuild push',
+    ],
+    [
+      ['-o', 'type=image,rewrite-timestamp=maybe', '.'],
+      '--output: rewrite-timestamp is true or false, not "maybe"',
+      'write rewrite-timestamp=true',
+    ],
+    [
+      ['-o', 'type=image,"name=a', '.'],
+      '--output type=image,"name=a: a quote is never closed',
+      'close it, or leave it out: only fields with commas need quotes',
+    ],
+    [['--annotation', 'a', '.'], '--annotation a: there is no =', 'write --annotation KEY=VALUE'],
+    [
+      ['--annotation', 'index:a=b', '.'],
+      '--annotation index:a=b: an image for one platform has no index',
+      'write --annotation manifest:KEY=VALUE',
+    ],
+    [
+      ['--annotation', 'manifest-descriptor:a=b', '.'],
+      '--annotation manifest-descriptor:a=b: an image in the store has no descriptor of its own: that is written where it is listed',
+      'write --annotation manifest:KEY=VALUE',
+    ],
+    [
+      ['--annotation', 'mainfest:a=b', '.'],
+      '--annotation mainfest:a=b: there is no mainfest to annotate',
+      'did you mean manifest?',
+    ],
+    [
+      ['--platform=linux/amd64', '--annotation', 'manifest[linux/arm64]:a=b', '.'],
+      '--annotation manifest[linux/arm64]:a=b: the image is not for linux/arm64',
+      'leave the platform out, or build for it with --platform',
+    ],
     [['--secret', 'a', '.'], '--secret a: there is no =', secretForm],
     [['--secret', 'id=a,scr=b', '.'], '--secret id=a,scr=b: there is no field scr', secretForm],
     [['--secret', 'id=a,src=no', '.'], "--secret a: no can't be read: there is no such file", 'check src='],
