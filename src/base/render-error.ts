@@ -1,7 +1,7 @@
 // An error as people read it: what happened, the Buildfile's lines with a caret, what to do.
 import { CodedError } from '#native';
 import { BuildError } from './errors.js';
-import { lineAndColumn, type Span } from './span.js';
+import { lineAndColumn, type SourceFile, type Span } from './span.js';
 
 /** The text for standard error, without a final newline. Errors that are no CodedError are bugs and say so. */
 export function renderError(error: unknown): string {
@@ -54,7 +54,17 @@ function excerpt(at: Span): string[] {
       ? [`${margin} | ${caret(pieces[0] ?? '', column - skipped, at.end - at.start, skipped > 0)}`]
       : []),
     ...(last > line - 1 + shownLines ? [`${margin} | …`] : []),
+    ...includedAt(at.file).map((text) => `${margin} = ${text}`),
   ];
+}
+
+/** 'included at Buildfile:3', outwards. */
+function includedAt(file: SourceFile): string[] {
+  const lines: string[] = [];
+  for (let at = file.includedAt; at !== undefined; at = at.file.includedAt) {
+    lines.push(`included at ${printable(at.file.name)}:${lineAndColumn(at.file, at.start).line}`);
+  }
+  return lines;
 }
 
 /** The line of ^ below a piece of one line; tabs stay tabs and shown control characters keep their width, so that it lines up. */

@@ -2,6 +2,8 @@
 export interface SourceFile {
   readonly name: string;
   readonly text: string;
+  /** The place in another file that this one was included at. */
+  readonly includedAt?: Span;
 }
 
 /** A piece of a source file, in UTF-16 offsets; `end` is exclusive. */

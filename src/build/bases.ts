@@ -58,8 +58,9 @@ function withNearest(error: unknown, ref: string, file: Buildfile, io: BuildIo):
 function nearest(ref: string, file: Buildfile, io: BuildIo): string | undefined {
   const later = file.stages.find((stage) => stage.from.name === ref.toLowerCase());
   if (later !== undefined) {
-    const { line } = lineAndColumn(file.file, later.from.at.start);
-    return `the stage ${ref} begins later, at line ${line}: move it above this one`;
+    const { line } = lineAndColumn(later.from.at.file, later.from.at.start);
+    const where = later.from.at.file === file.file ? `line ${line}` : `${later.from.at.file.name}:${line}`;
+    return `the stage ${ref} begins later, at ${where}: move it above this one`;
   }
   const stage = closest(
     ref,

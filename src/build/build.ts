@@ -3,13 +3,13 @@ import { availableParallelism } from 'node:os';
 import type { Host } from '#native';
 import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#store';
 import { unlessInterrupted } from '../base/index.js';
-import { parseBuildfile } from '../buildfile/index.js';
 import { type BuildGraph, planBuild } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
 import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Solved, solve } from '../solver/index.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
+import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
@@ -39,7 +39,7 @@ export async function buildImage(request: BuildRequest, io: BuildIo): Promise<St
 }
 
 async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
-  const file = parseBuildfile(request.buildfile, { syntax: request.buildArgs.get('BUILDKIT_SYNTAX') });
+  const file = parseRequested(request);
   if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
   const options = {
     target: request.target,

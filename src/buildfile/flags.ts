@@ -40,6 +40,7 @@ const known: Partial<Record<Keyword, Readonly<Record<string, FlagKind>>>> = {
     unpack: 'switch',
     exclude: 'values',
   },
+  INCLUDE: { from: 'value' },
   HEALTHCHECK: {
     interval: 'value',
     timeout: 'value',

@@ -1,4 +1,5 @@
 export { type ExpandOptions, ExpansionError, expandWord, expandWords, type Lookup } from './expand.js';
+export type { Fragments } from './include.js';
 export { type Mount, parseMount } from './mount.js';
 export { type ParseOptions, parseBuildfile, parseTrigger } from './parse.js';
 export type {

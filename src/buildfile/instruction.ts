@@ -5,6 +5,7 @@ import { parseCommandLine } from './command.js';
 import { parseCopy } from './copy.js';
 import { parseFlags } from './flags.js';
 import { parseHealthcheck } from './healthcheck.js';
+import { parseInclude } from './include.js';
 import { fail, type InstructionText, jsonOrWords } from './instruction-text.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
@@ -13,6 +14,7 @@ import {
   type ArgInstruction,
   type EscapeCharacter,
   type FromInstruction,
+  type IncludeInstruction,
   type Instruction,
   type Keyword,
   keywords,
@@ -23,12 +25,10 @@ import { blankWords, quotedWords, restOfLine } from './words.js';
 
 const keywordOf = new Map<string, Keyword>(keywords.map((keyword) => [keyword, keyword]));
 
+type AnyInstruction = Instruction | FromInstruction | IncludeInstruction;
+
 /** @throws BuildError UNKNOWN_INSTRUCTION, ARGUMENTS_INVALID, UNKNOWN_FLAG, … */
-export function parseInstruction(
-  line: LogicalLine,
-  from: number,
-  escapeChar: EscapeCharacter,
-): Instruction | FromInstruction {
+export function parseInstruction(line: LogicalLine, from: number, escapeChar: EscapeCharacter): AnyInstruction {
   const start = skipBlanks(line.text, from);
   const name = line.text.slice(start, endOfWord(line.text, start));
   const keyword = keywordOf.get(name.toUpperCase());
@@ -39,7 +39,7 @@ export function parseInstruction(
   return parseArguments({ line, keyword, flags, start, rest, escapeChar, at, source }, keyword);
 }
 
-function parseArguments(text: InstructionText, keyword: Keyword): Instruction | FromInstruction {
+function parseArguments(text: InstructionText, keyword: Keyword): AnyInstruction {
   switch (keyword) {
     case 'FROM':
       return parseFrom(text);
@@ -83,6 +83,8 @@ function parseArguments(text: InstructionText, keyword: Keyword): Instruction | 
       return parseShell(text);
     case 'HEALTHCHECK':
       return parseHealthcheck(text);
+    case 'INCLUDE':
+      return parseInclude(text);
     case 'ONBUILD':
       return parseOnbuild(text);
   }
@@ -183,7 +185,7 @@ function parseOnbuild(text: InstructionText): Extract<Instruction, { keyword: 'O
   if (!restOfLine(line, text.rest)) return fail(text, 'ONBUILD needs an instruction');
   const trigger = parseInstruction(line, text.rest, text.escapeChar);
   const { keyword } = trigger;
-  if (keyword === 'FROM' || keyword === 'ONBUILD' || keyword === 'MAINTAINER') {
+  if (keyword === 'FROM' || keyword === 'ONBUILD' || keyword === 'MAINTAINER' || keyword === 'INCLUDE') {
     throw new BuildError('ARGUMENTS_INVALID', {
       message: `${keyword} can not be an ONBUILD trigger`,
       at: spanOf(line, text.rest, text.rest + keyword.length),

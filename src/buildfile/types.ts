@@ -177,6 +177,14 @@ interface OnbuildInstruction extends InstructionCommon {
   readonly text: string;
 }
 
+/** What stands in its place are the instructions of another file: no Buildfile that was parsed has one. */
+export interface IncludeInstruction extends InstructionCommon {
+  readonly keyword: 'INCLUDE';
+  readonly path: Word;
+  /** Name of the build context that the path lies in. */
+  readonly from: Word | null;
+}
+
 /** Whatever may follow FROM. */
 export type Instruction =
   | ArgInstruction
@@ -201,6 +209,7 @@ export const keywords = [
   'EXPOSE',
   'FROM',
   'HEALTHCHECK',
+  'INCLUDE',
   'LABEL',
   'MAINTAINER',
   'ONBUILD',

@@ -1,5 +1,5 @@
 // What is wrong with a COPY --from, told with the stages' names and lines.
-import { BuildError, lineAndColumn } from '../base/index.js';
+import { BuildError, lineAndColumn, type Span } from '../base/index.js';
 import type { Buildfile, Word } from '../buildfile/index.js';
 
 export function noSuchNumber(file: Buildfile, word: Word): BuildError {
@@ -21,7 +21,6 @@ export function notEarlier(file: Buildfile, word: Word, user: number, index: num
     });
   }
   const way = wayBetween(file, index, user);
-  const line = lineAndColumn(file.file, file.stages[index]!.from.at.start).line;
   if (way) {
     return new BuildError('STAGE_CYCLE', {
       message: `stages need each other: ${[user, ...way].map((stage) => nameOf(file, stage)).join(' → ')}`,
@@ -30,10 +29,16 @@ export function notEarlier(file: Buildfile, word: Word, user: number, index: num
     });
   }
   return new BuildError('STAGE_ORDER', {
-    message: `stage ${name} begins later, at line ${line}`,
+    message: `stage ${name} begins later, at ${placeOf(file.stages[index]!.from.at, word.at)}`,
     hint: `move stage ${name} above this one: a stage can only use earlier ones`,
     at: word.at,
   });
+}
+
+/** 'line 7', with the file's name where it is another than the reader looks at. */
+function placeOf(at: Span, seenFrom: Span): string {
+  const { line } = lineAndColumn(at.file, at.start);
+  return at.file.name === seenFrom.file.name ? `line ${line}` : `${at.file.name}:${line}`;
 }
 
 /** The stages by which `from` needs `to`, both included; null if it doesn't. By names only: enough for a message. */

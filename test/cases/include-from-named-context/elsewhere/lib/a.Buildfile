@@ -1,0 +1,2 @@
+LABEL a=yes
+INCLUDE b.Buildfile

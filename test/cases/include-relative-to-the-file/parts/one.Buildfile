@@ -1,0 +1,3 @@
+LABEL one=yes
+INCLUDE more/two.Buildfile
+INCLUDE ../beside.Buildfile

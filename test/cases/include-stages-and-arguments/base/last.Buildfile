@@ -1,0 +1,3 @@
+LABEL built=yes
+FROM scratch
+COPY --from=build /version /
