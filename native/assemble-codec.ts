@@ -1,9 +1,8 @@
 // assemble and hash: requests and replies, in the formats of native/batch/assemble.c and hash.c.
 import { openReply, RequestWriter, RootTable } from './packed.js';
 import type { RawPath } from './raw-path.js';
-import type { AssemblePart, AssembleRequest, AssembleResult } from './types.js';
+import type { AssembleRequest, AssembleResult } from './types.js';
 
-const LITERAL = 0xffffffff;
 const DIGEST_BYTES = 32;
 
 /** A whole file; `path` is resolved beneath `root`, no symlink is followed at its end. */
@@ -12,35 +11,9 @@ export interface FileRef {
   readonly path: RawPath;
 }
 
-export function encodeAssemble(request: AssembleRequest): Buffer {
-  const flags = (request.heads ? 1 : 0) | (request.fileDigests ? 2 : 0) | (request.output === null ? 0 : 4);
-  const roots = new RootTable();
-  let size = 64;
-  for (const part of request.parts) {
-    if ('bytes' in part) size += part.bytes.length + 8;
-    else size += part.path.length + 25;
-    if (!('bytes' in part)) roots.number(part.root);
-  }
-  const out = new RequestWriter(flags, size + 4096);
-  out.string(request.output ?? '');
-  roots.write(out);
-  out.u32(request.parts.length);
-  for (const part of request.parts) writePart(out, roots, part);
-  return out.finish();
-}
-
-function writePart(out: RequestWriter, roots: RootTable, part: AssemblePart): void {
-  if ('bytes' in part) {
-    out.u32(LITERAL);
-    out.u32(part.bytes.length);
-    out.bytes(part.bytes);
-    return;
-  }
-  out.u32(roots.number(part.root));
-  out.u32(part.path.length);
-  out.f64(part.offset);
-  out.f64(part.size);
-  out.latin1(part.path);
+export function encodeAssemble({ parts, output, heads, fileDigests }: AssembleRequest): Buffer {
+  const flags = (heads ? 1 : 0) | (fileDigests ? 2 : 0) | (output === null ? 0 : 4);
+  return parts.finish(flags, output);
 }
 
 /** @throws SystemError READ_FAILED, FILE_CHANGED, WRITE_FAILED, DISK_FULL; the output is gone then */

@@ -1,3 +1,4 @@
+export { Assembly } from './assembly.js';
 export { assembleTar, hashFiles, removeTrees, walkTree } from './batch.js';
 export type { FileRef } from './batch-codec.js';
 export { bootId } from './boot-id.js';

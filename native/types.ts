@@ -1,4 +1,5 @@
 // What crosses the native boundary. TypeScript parses and decides; C executes these batches.
+import type { Assembly } from './assembly.js';
 import type { RawPath } from './raw-path.js';
 
 export interface Xattr {
@@ -53,13 +54,8 @@ export type ContentRef =
       readonly pieces?: readonly (readonly [number, number])[];
     };
 
-/** A piece of the tar to assemble: literal bytes, or `size` bytes of a file. */
-export type AssemblePart =
-  | { readonly bytes: Uint8Array }
-  | { readonly root: string; readonly path: RawPath; readonly offset: number; readonly size: number };
-
 export interface AssembleRequest {
-  readonly parts: readonly AssemblePart[];
+  readonly parts: Assembly;
   /** File to create (it must not exist), or null to compute digests only. Runs of zero bytes become holes in it. */
   readonly output: string | null;
   /** Also return the first bytes of every file part that starts with the ELF magic or '#!'. */
@@ -73,9 +69,9 @@ export interface AssembleResult {
   readonly size: number;
   /** SHA-256 of those bytes, lower-case hex. */
   readonly sha256: string;
-  /** By index into `parts`: the first bytes (up to 4096) of ELF files and scripts. Empty unless asked for. */
+  /** By number of the part: the first bytes (up to 4096) of ELF files and scripts. Empty unless asked for. */
   readonly heads: ReadonlyMap<number, Buffer>;
-  /** By index into `parts`: lower-case hex SHA-256; '' for literal parts. Empty unless asked for. */
+  /** By number of the part: lower-case hex SHA-256; '' for all but file parts. Empty unless asked for. */
   readonly fileDigests: readonly string[];
 }
 

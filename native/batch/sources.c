@@ -11,8 +11,17 @@ void sources_free(struct sources *sources) {
   for (uint32_t i = 0; i < sources->count; i++)
     close(sources->roots[i]);
   free(sources->roots);
+  sources_close(sources);
+}
+
+void sources_share(struct sources *sources, const struct sources *from) {
+  *sources = (struct sources){.roots = from->roots, .count = from->count, .dir = -1};
+}
+
+void sources_close(struct sources *sources) {
   if (sources->dir >= 0)
     close(sources->dir);
+  sources->dir = -1;
 }
 
 int sources_open(struct sources *sources, struct batch_in *in, struct batch_failure *failure) {

@@ -20,6 +20,9 @@ struct sources {
 void sources_free(struct sources *sources);
 /* Reads `u32 count, string root …` and opens the roots. */
 int sources_open(struct sources *sources, struct batch_in *in, struct batch_failure *failure);
+/* The same roots for another thread. They belong to `from`; sources_close gives back the rest. */
+void sources_share(struct sources *sources, const struct sources *from);
+void sources_close(struct sources *sources);
 /* A descriptor of a regular file, or -1 with `failure` filled. `path` must outlive `sources`. */
 int source_file(struct sources *sources, uint32_t root, const char *path, struct stat *st,
                 struct batch_failure *failure);

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
+import { Assembly, assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
 import { bareMeta, type EntryMeta, type RootView, type ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
 import { type ContentDigests, openContentDigests } from './content-digests.js';
@@ -163,13 +163,14 @@ function viewEntry(entry: ViewEntry): SourceEntry {
 /** Contents lie in the middle of tars: they are assembled into nothing, for their digests. */
 async function hashContents(entries: readonly SourceEntry[]): Promise<string[]> {
   const dense = entries.filter((entry) => !isSparse(entry));
-  const parts = dense.map((entry) => {
-    const { content, size } = entry;
-    if (content === null) throw new Error(`no content to hash: ${entry.path}`);
-    return 'bytes' in content ? content : { ...content, size };
-  });
+  const parts = new Assembly();
+  for (const { content, size, path } of dense) {
+    if (content === null) throw new Error(`no content to hash: ${path}`);
+    if ('bytes' in content) parts.bytes(content.bytes);
+    else parts.file(content.root, content.path, content.offset, size);
+  }
   const { fileDigests } =
-    parts.length === 0
+    dense.length === 0
       ? { fileDigests: [] }
       : await assembleTar({ parts, output: null, heads: false, fileDigests: true });
   const digests = new Map(dense.map((entry, i) => [entry, fileDigests[i] ?? '']));

@@ -3,35 +3,44 @@
 // Members in byte order of their paths (so parents come first), ustar where it can say everything and PAX records
 // where it can't, numeric ids only, no access or change times, hardlinks to the first of their names, contents at
 // 512-byte boundaries, and two zero blocks at the end (no padding to records of 10 KiB: no reader of layers wants it).
-import type { AssemblePart, ContentRef, RawPath } from '#native';
+import { Assembly, type ContentRef, type RawPath } from '#native';
 import { StoreError } from '../errors.js';
 import type { DraftEntry, EntryMeta, EntryType, TarEntry } from './entry.js';
 import { formatTime, maxExtendedBytes, paxRecord, xattrKey } from './pax.js';
-import { blockSize, checksumOf, fields, paddedSize, writeOctal, writeText } from './tar-block.js';
-import { TarParts } from './tar-parts.js';
+import { blockSize, paddedSize } from './tar-block.js';
 import { checkLinkText, cleanPath, quote } from './tar-path.js';
 
 export interface EncodedTar {
-  readonly parts: AssemblePart[];
+  readonly parts: Assembly;
   /** What `scanTar` would find in the assembled tar. */
   readonly entries: TarEntry[];
   readonly size: number;
-  /** By index into `parts`: the member whose whole content the part is. Contents given as bytes lie in the literals. */
+  /** By number of the part: the member whose whole content it is. Contents given as bytes are parts without a digest. */
   readonly fileParts: ReadonlyMap<number, RawPath>;
 }
 
+/** The tar as far as it is written. */
+interface Writer {
+  readonly parts: Assembly;
+  /** Bytes so far. */
+  size: number;
+  readonly fileParts: Map<number, RawPath>;
+}
+
+/** Of a member in the packed parts, as a guess. */
+const partBytes = 200;
+
 /** @throws StoreError TAR_PATH_INVALID, TAR_LINK_INVALID, TAR_XATTRS_TOO_LARGE, TAR_SPARSE_TOO_LARGE */
 export function encodeTar(drafts: readonly DraftEntry[]): EncodedTar {
-  const parts = new TarParts();
+  const tar: Writer = { parts: new Assembly(drafts.length * partBytes), size: 0, fileParts: new Map() };
   const entries: TarEntry[] = [];
-  const fileParts = new Map<number, RawPath>();
   for (const draft of firstNamesFirst(inOrder(drafts))) {
-    writeMember(parts, draft);
-    entries.push(entryOf(draft, parts.size));
-    if (draft.size > 0 && draft.type === 'file') writeContent(parts, draft, fileParts);
+    writeMember(tar, draft);
+    entries.push(entryOf(draft, tar.size));
+    if (draft.size > 0 && draft.type === 'file') writeContent(tar, draft);
   }
-  parts.literal(2 * blockSize);
-  return { parts: parts.finish(), entries, size: parts.size, fileParts };
+  writeZeros(tar, 2 * blockSize);
+  return { parts: tar.parts, entries, size: tar.size, fileParts: tar.fileParts };
 }
 
 function inOrder(drafts: readonly DraftEntry[]): readonly DraftEntry[] {
@@ -91,40 +100,50 @@ function sortedXattrs({ xattrs }: EntryMeta): EntryMeta['xattrs'] {
 const maxSmallOctal = 0o7777777;
 const maxLargeOctal = 0o77777777777;
 
-function writeMember(parts: TarParts, draft: DraftEntry): void {
-  const { path, type } = draft;
-  if (path !== '') cleanPath(path, parts.size);
-  if (type === 'symlink') checkLinkText(draft.linkTarget, path, parts.size);
+function writeMember(tar: Writer, draft: DraftEntry): void {
+  const { path, type, linkTarget } = draft;
+  if (path !== '') cleanPath(path, tar.size);
+  if (type === 'symlink') checkLinkText(linkTarget, path, tar.size);
   const name = path === '' ? './' : type === 'dir' ? `${path}/` : path;
   const split = splitName(name);
-  const records = paxRecords(draft, split === null ? name : null);
-  if (records.length > 0) writeExtended(parts, records, path);
-
-  const at = parts.literal(blockSize);
-  const block = parts.buffer;
-  const prefixLength = split ?? 0;
-  writeText(block, at, prefixLength === 0 ? name.slice(0, 100) : name.slice(prefixLength + 1));
-  if (prefixLength > 0) writeText(block, at + fields.prefix[0], name.slice(0, prefixLength));
-  if (draft.linkTarget !== '') writeText(block, at + fields.linkName[0], draft.linkTarget.slice(0, 100));
-  if (type === 'char' || type === 'block') {
-    writeOctal(block, at + fields.devMajor[0], at + fields.devMajor[1], draft.devMajor);
-    writeOctal(block, at + fields.devMinor[0], at + fields.devMinor[1], draft.devMinor);
-  }
-  writeNumbers(parts, at, typeFlags[type], draft);
+  const before = recordsBeforeTime(draft, split === null ? name : null);
+  const after = draft.xattrs.length === 0 ? '' : xattrRecords(draft);
+  const bytes = blockSize + extendedBytes(draft, before.length + after.length);
+  const header = { bytes, typeFlag: typeFlags[type], name, prefixLength: split ?? 0, before, after };
+  tar.parts.member(draft, header);
+  tar.size += bytes;
 }
 
-/** What the header's fields can't say, one character a byte. */
-function paxRecords(draft: DraftEntry, longName: string | null): string {
+/** What the header's fields can't say, one character a byte: in this order, with the time before the attributes. */
+function recordsBeforeTime(draft: DraftEntry, longName: string | null): string {
   let text = longName === null ? '' : paxRecord('path', longName);
   if (draft.linkTarget.length > 100) text += paxRecord('linkpath', draft.linkTarget);
   if (draft.uid > maxSmallOctal) text += paxRecord('uid', String(draft.uid));
   if (draft.gid > maxSmallOctal) text += paxRecord('gid', String(draft.gid));
   if (draft.size > maxLargeOctal) text += paxRecord('size', String(draft.size));
-  if (draft.mtimeNsec !== 0 || draft.mtimeSec < 0 || draft.mtimeSec > maxLargeOctal) {
-    text += paxRecord('mtime', formatTime(draft.mtimeSec, draft.mtimeNsec));
-  }
-  for (const { name, value } of sortedXattrs(draft)) text += paxRecord(xattrKey(name), value.toString('latin1'));
   return text;
+}
+
+function xattrRecords(draft: DraftEntry): string {
+  return sortedXattrs(draft)
+    .map(({ name, value }) => paxRecord(xattrKey(name), value.toString('latin1')))
+    .join('');
+}
+
+/** Bytes of the extended header; 0 if none is needed. */
+function extendedBytes({ path, mtimeSec, mtimeNsec }: DraftEntry, otherRecords: number): number {
+  const hasTime = mtimeNsec !== 0 || mtimeSec < 0 || mtimeSec > maxLargeOctal;
+  if (otherRecords === 0) return hasTime ? 2 * blockSize : 0;
+  const length = otherRecords + (hasTime ? paxRecord('mtime', formatTime(mtimeSec, mtimeNsec)).length : 0);
+  if (length > maxExtendedBytes) throw xattrsTooLarge(path, length);
+  return blockSize + paddedSize(length);
+}
+
+function xattrsTooLarge(path: RawPath, length: number): StoreError {
+  return new StoreError('TAR_XATTRS_TOO_LARGE', {
+    message: `the extended attributes of ${quote(path)} take ${length} bytes`,
+    hint: `no engine reads more than ${maxExtendedBytes} bytes of them for one file; remove some`,
+  });
 }
 
 const typeFlags: Readonly<Record<EntryType, number>> = {
@@ -145,68 +164,32 @@ function splitName(name: string): number | null {
   return slash > 0 && name.length - slash - 1 <= 100 ? slash : null;
 }
 
-function writeExtended(parts: TarParts, records: string, path: RawPath): void {
-  const { length } = records;
-  if (length > maxExtendedBytes) {
-    throw new StoreError('TAR_XATTRS_TOO_LARGE', {
-      message: `the extended attributes of ${quote(path)} take ${length} bytes`,
-      hint: `no engine reads more than ${maxExtendedBytes} bytes of them for one file; remove some`,
-    });
-  }
-  const at = parts.literal(blockSize + paddedSize(length));
-  writeText(parts.buffer, at, 'PaxHeaders');
-  if (length < 200) writeText(parts.buffer, at + blockSize, records);
-  else parts.buffer.write(records, at + blockSize, 'latin1');
-  writeNumbers(parts, at, 0x78, { mode: 0o644, uid: 0, gid: 0, size: length, mtimeSec: 0 });
-}
-
-type Numbers = Pick<EntryMeta, 'mode' | 'uid' | 'gid' | 'size' | 'mtimeSec'>;
-
-/** The fields that all blocks have; numbers that a PAX record gives are 0 here. */
-function writeNumbers(parts: TarParts, at: number, flag: number, numbers: Numbers): void {
-  const block = parts.buffer;
-  writeOctal(block, at + 100, at + 108, numbers.mode);
-  writeOctal(block, at + 108, at + 116, numbers.uid > maxSmallOctal ? 0 : numbers.uid);
-  writeOctal(block, at + 116, at + 124, numbers.gid > maxSmallOctal ? 0 : numbers.gid);
-  writeOctal(block, at + 124, at + 136, numbers.size > maxLargeOctal ? 0 : numbers.size);
-  const hasTime = numbers.mtimeSec >= 0 && numbers.mtimeSec <= maxLargeOctal;
-  writeOctal(block, at + 136, at + 148, hasTime ? numbers.mtimeSec : 0);
-  block[at + fields.typeflag[0]] = flag;
-  writeText(block, at + fields.magic[0], 'ustar\x0000');
-  const checksum = checksumOf(parts.words, at);
-  writeOctal(block, at + 148, at + 155, checksum); // six digits, NUL, space
-  block[at + 155] = 0x20;
-}
-
-/** Short contents go into the literals: a part of their own would cost more than the copy. */
-const shortBytes = 64 * 1024;
-
 /** Holes of a sparse content become zeros here (a tar member of its own kind would be read by fewer tools); this many at most. */
 const maxZeros = 2 ** 36;
-const zeros = Buffer.alloc(1 << 20);
 
-function writeContent(parts: TarParts, draft: DraftEntry, fileParts: Map<number, RawPath>): void {
+function writeContent(tar: Writer, draft: DraftEntry): void {
   const { content, size, path } = draft;
   if (!content) throw new Error(`no content for ${path}`);
   if ('bytes' in content) {
     if (content.bytes.length !== size) throw new Error(`${path} has ${content.bytes.length} bytes, not ${size}`);
-    if (size <= shortBytes) {
-      const at = parts.literal(size); // may replace the buffer
-      parts.buffer.set(content.bytes, at);
-    } else {
-      parts.push({ bytes: content.bytes }, size);
-    }
+    tar.parts.bytes(content.bytes);
   } else if (content.pieces) {
-    writePieces(parts, draft, content, content.pieces);
+    writePieces(tar, draft, content, content.pieces);
   } else {
-    const { root, path: source, offset } = content;
-    fileParts.set(parts.push({ root, path: source, offset, size }, size), path);
+    tar.fileParts.set(tar.parts.file(content.root, content.path, content.offset, size), path);
   }
-  parts.literal(paddedSize(size) - size);
+  tar.size += size;
+  writeZeros(tar, paddedSize(size) - size);
+}
+
+function writeZeros(tar: Writer, length: number): void {
+  if (length === 0) return;
+  tar.parts.zeros(length);
+  tar.size += length;
 }
 
 function writePieces(
-  parts: TarParts,
+  { parts }: Writer,
   draft: DraftEntry,
   content: Exclude<ContentRef, { bytes: Uint8Array }>,
   pieces: readonly (readonly [number, number])[],
@@ -215,14 +198,12 @@ function writePieces(
   let source = content.offset;
   const fillTo = (end: number): void => {
     if (end - written > maxZeros) throw sparseTooLarge(draft);
-    for (let rest = end - written; rest > 0; rest -= zeros.length) {
-      parts.push({ bytes: rest < zeros.length ? zeros.subarray(0, rest) : zeros }, Math.min(rest, zeros.length));
-    }
+    if (end > written) parts.zeros(end - written);
     written = end;
   };
   for (const [offset, size] of pieces) {
     fillTo(offset);
-    parts.push({ root: content.root, path: content.path, offset: source, size }, size);
+    parts.file(content.root, content.path, source, size);
     source += size;
     written += size;
   }

@@ -27,26 +27,39 @@ import {
   encodeWalk,
 } from '../../native/batch-codec.js';
 import { nativeFile } from '../../native/locate.js';
+import { assemblyOf, type Part } from '../support/assembly.js';
 
 export const isRoot = process.getuid?.() === 0;
+
+/** With the parts as a list. */
+export interface Request {
+  readonly parts: readonly Part[];
+  readonly output: string | null;
+  readonly heads: boolean;
+  readonly fileDigests: boolean;
+}
 
 export interface Way {
   readonly name: string;
   walk(dir: string, options: WalkOptions): Promise<FileStat[]>;
-  assemble(request: AssembleRequest): Promise<AssembleResult>;
+  assemble(request: Request): Promise<AssembleResult>;
   remove(dirs: readonly string[]): Promise<void>;
 }
 
 /** The same batches by koffi, and by the launcher's pipes. */
 export const ways: readonly Way[] = [
-  { name: 'in this process', walk: walkTree, assemble: assembleTar, remove: removeTrees },
+  { name: 'in this process', walk: walkTree, assemble: (request) => assembleTar(packed(request)), remove: removeTrees },
   {
     name: 'through the launcher',
     walk: async (dir, options) => decodeWalk(runBatch('walk', encodeWalk(dir, options)), dir),
-    assemble: async (request) => decodeAssemble(runBatch('assemble', encodeAssemble(request))),
+    assemble: async (request) => decodeAssemble(runBatch('assemble', encodeAssemble(packed(request)))),
     remove: async (dirs) => decodeRemove(runBatch('remove', encodeRemove(dirs))),
   },
 ];
+
+function packed({ parts, ...rest }: Request): AssembleRequest {
+  return { ...rest, parts: assemblyOf(parts) };
+}
 
 /** Devices that were left out. */
 export function applyTree(dir: string, ops: readonly ApplyOp[]): RawPath[] {

@@ -15,6 +15,7 @@ import {
   encodeWalk,
 } from '../../native/batch-codec.js';
 import { openLibrary } from '../../native/library.js';
+import { assemblyOf } from '../support/assembly.js';
 import { runBatch, scratchDir } from './batch-program.js';
 
 const dir = scratchDir('requests');
@@ -25,7 +26,7 @@ const part = { root: dir, path: rawPath('file'), offset: 0, size: 7 };
 const requests = {
   walk: { request: encodeWalk(dir, { xattrs: true }), decode: decodeWalk },
   assemble: {
-    request: encodeAssemble({ parts: [literal, part], output: null, heads: true, fileDigests: true }),
+    request: encodeAssemble({ parts: assemblyOf([literal, part]), output: null, heads: true, fileDigests: true }),
     decode: decodeAssemble,
   },
   hash: { request: encodeHash([part, part]), decode: decodeHash },

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RawPath } from '#native';
 import { type DraftEntry, encodeIndex, encodeTar, scanTar } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import { draftTree } from './format-arbitraries.js';
 import { directoryTree, indexTree, type KernelTree, mountObstacle, removeKernelTrees } from './kernel-tree.js';
 
@@ -23,10 +24,7 @@ afterAll(() => {
 
 function writeTar(name: string, drafts: readonly DraftEntry[]): string {
   const path = join(dir, name);
-  writeFileSync(
-    path,
-    Buffer.concat(encodeTar(drafts).parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0)))),
-  );
+  writeFileSync(path, assembled(encodeTar(drafts).parts));
   return path;
 }
 

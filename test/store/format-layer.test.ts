@@ -14,6 +14,7 @@ import {
   scanTar,
   type TarEntry,
 } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import {
   directoryTree,
   indexTree,
@@ -300,7 +301,7 @@ describe('overlayToDrafts', () => {
         entry('turn/inside'),
         entry('file'),
       ];
-      writeFileSync(lower, bytesOf(encodeTar(base)));
+      writeFileSync(lower, assembled(encodeTar(base).parts));
       const baseIndex = join(dir, 'lower.erofs');
       writeFileSync(baseIndex, encodeIndex(scanTar(lower))!);
       const unpacked = join(dir, 'lower');
@@ -338,10 +339,7 @@ lines' linked; ln linked etc/linked; ln -s /etc/kept soft; mkfifo pipe; mknod nu
 
       const { parts, entries, size } = encodeTar(drafts);
       const tar = join(dir, 'step.tar');
-      const contents = parts.map((part) =>
-        'bytes' in part ? part.bytes : execFileSync('cat', [join(part.root, part.path)], { encoding: 'buffer' }),
-      );
-      writeFileSync(tar, Buffer.concat(contents));
+      writeFileSync(tar, assembled(parts));
       const index = join(dir, 'step.erofs');
       writeFileSync(index, encodeIndex(entries, size)!);
 
@@ -363,7 +361,3 @@ lines' linked; ln linked etc/linked; ln -s /etc/kept soft; mkfifo pipe; mknod nu
     },
   );
 });
-
-function bytesOf({ parts }: ReturnType<typeof encodeTar>): Buffer {
-  return Buffer.concat(parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0))));
-}

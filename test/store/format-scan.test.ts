@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeIndex, encodeTar, layerTree, StoreError, scanTar, type TarEntry } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import { layerDrafts } from './format-arbitraries.js';
 
 let dir: string;
@@ -302,7 +303,7 @@ function gnuTars(): Buffer[] {
 }
 
 function ownTar(drafts: Parameters<typeof encodeTar>[0]): Buffer {
-  return Buffer.concat(encodeTar(drafts).parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0))));
+  return assembled(encodeTar(drafts).parts);
 }
 
 function mutate(tar: Buffer, kind: string, at: number, value: number): Buffer<ArrayBuffer> {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { createReadStream, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, lstatSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -7,8 +7,9 @@ import fc from 'fast-check';
 import * as nodeTar from 'tar';
 import tarStream from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type AssemblePart, type RawPath, rawPath } from '#native';
+import { type RawPath, rawPath } from '#native';
 import { type DraftEntry, encodeTar, scanTar } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import { draftTree } from './format-arbitraries.js';
 
 let dir: string;
@@ -17,20 +18,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** What the native assembler does, for drafts whose contents are bytes. */
-function bytesOf(parts: readonly AssemblePart[]): Buffer {
-  return Buffer.concat(
-    parts.map((part) =>
-      'bytes' in part
-        ? part.bytes
-        : readFileSync(join(part.root, part.path)).subarray(part.offset, part.offset + part.size),
-    ),
-  );
-}
-
 function writeTar(drafts: readonly DraftEntry[]): string {
   const path = join(dir, 'layer.tar');
-  writeFileSync(path, bytesOf(encodeTar(drafts).parts));
+  writeFileSync(path, assembled(encodeTar(drafts).parts));
   return path;
 }
 
@@ -63,7 +53,7 @@ describe('encodeTar', () => {
     fc.assert(
       fc.property(draftTree, (drafts) => {
         const encoded = encodeTar(drafts);
-        const bytes = bytesOf(encoded.parts);
+        const bytes = assembled(encoded.parts);
         expect(bytes.length).toBe(encoded.size);
         const scanned = scanBytes(bytes);
         expect(scanned).toEqual(encoded.entries);
@@ -88,7 +78,7 @@ describe('encodeTar', () => {
           .map((d) => ({ d, key: random.next().value as number }))
           .sort((a, b) => a.key - b.key)
           .map(({ d }) => d);
-        expect(bytesOf(encodeTar(shuffled).parts).equals(bytesOf(encodeTar(drafts).parts))).toBe(true);
+        expect(assembled(encodeTar(shuffled).parts).equals(assembled(encodeTar(drafts).parts))).toBe(true);
       }),
       { numRuns: 50 },
     );
@@ -119,7 +109,7 @@ describe('encodeTar', () => {
     };
     const { parts, entries } = encodeTar([draft('sparse', { content, size: 13 })]);
     const { dataOffset, size } = entries[0]!;
-    expect(bytesOf(parts).toString('latin1', dataOffset, dataOffset + size)).toBe('\0\0\0AB\0\0\0CDE\0\0');
+    expect(assembled(parts).toString('latin1', dataOffset, dataOffset + size)).toBe('\0\0\0AB\0\0\0CDE\0\0');
   });
 
   test('uses ustar alone wherever ustar can say it', () => {

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Host, type LayerMount, openHost } from '#native';
 import { type DraftEntry, encodeIndex, encodeTar, scanTar, treeOps } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import { layerDrafts } from './format-arbitraries.js';
 import {
   directoryTree,
@@ -36,7 +37,7 @@ async function bothForms(drafts: readonly DraftEntry[]): Promise<{ index: LayerM
   const tar = `${base}.tar`;
   const index = `${base}.erofs`;
   const { parts } = encodeTar(drafts);
-  writeFileSync(tar, Buffer.concat(parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0)))));
+  writeFileSync(tar, assembled(parts));
   const entries = scanTar(tar);
   writeFileSync(index, encodeIndex(entries)!);
   await host.applyTree(base, treeOps(entries, tar));

@@ -16,6 +16,7 @@ import {
   scanTar,
   visibleLayers,
 } from '../../store/index.js';
+import { assembled } from '../support/assembly.js';
 import { layerDrafts } from './format-arbitraries.js';
 import {
   type KernelFile,
@@ -47,7 +48,7 @@ function storeLayer(drafts: readonly DraftEntry[]): StoredLayer {
   const tarPath = `${base}.tar`;
   const indexPath = `${base}.erofs`;
   const { parts, entries, size } = encodeTar(drafts);
-  writeFileSync(tarPath, Buffer.concat(parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0)))));
+  writeFileSync(tarPath, assembled(parts));
   writeFileSync(indexPath, encodeIndex(entries, size)!);
   return { diffId: 'sha256:00' as DiffId, size, tarPath, indexPath };
 }

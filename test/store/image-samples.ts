@@ -19,6 +19,7 @@ import {
   type Store,
   type StoredImage,
 } from '#store';
+import { assembled } from '../support/assembly.js';
 
 export async function tempDir(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'tsbuild-image-'));
@@ -61,7 +62,7 @@ export function tarOf(files: Readonly<Record<string, string | Buffer>>): Buffer 
       };
     }),
   );
-  return Buffer.concat(parts.map((part) => ('bytes' in part ? part.bytes : Buffer.alloc(0))));
+  return assembled(parts);
 }
 
 export async function addLayer(
