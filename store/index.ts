@@ -8,6 +8,7 @@ export {
 } from './content/blob.js';
 export { adoptCache, lookupCache, recordCache } from './content/cache.js';
 export { claimStep, type StepClaim } from './content/claim.js';
+export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';

@@ -9,9 +9,11 @@ import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Solved, solve } from '../solver/index.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
+import { resolveEpoch } from './epoch.js';
 import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
 import type { BuildIo, BuildRequest } from './request.js';
+import { rewriteTimestamps } from './rewrite-timestamps.js';
 
 /**
  * Builds, names and stores one image.
@@ -41,7 +43,7 @@ export async function buildImage(request: BuildRequest, io: BuildIo): Promise<St
 async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
   const file = parseRequested(request);
   if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
-  const options = {
+  const asked = {
     target: request.target,
     buildArgs: request.buildArgs,
     labels: request.labels,
@@ -50,6 +52,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     contexts: request.contexts,
     parsePlatform,
   };
+  const options = await resolveEpoch(file, asked, request, io);
   const bases = await unlessInterrupted(loadBases(file, options, { request, io, lease }), io.signal);
   const graph = withNetwork(planBuild(file, options, bases), request.network);
   announce(graph, request, io);
@@ -65,7 +68,12 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     });
     const result = outcome(solved, graph.result);
     const base = graph.base === null ? null : (bases.get(graph.base)?.config ?? null);
-    const config = assembleConfig(graph, result.stack, base, (vertex) => outcome(solved, vertex), Date.now());
+    const epochSec = options.epochSec ?? null;
+    const stack =
+      request.rewriteTimestamp && epochSec !== null
+        ? await rewriteTimestamps(result.stack, base?.rootfs.diff_ids.length ?? 0, epochSec, { io, lease })
+        : result.stack;
+    const config = assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec });
     return await putImage(io.store, lease, { config, annotations: Object.fromEntries(request.annotations) });
   } finally {
     effects.close();

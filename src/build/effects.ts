@@ -66,7 +66,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     const plan = await planCopy(vertex, {
       source: await sourceOf(vertex.from, solved),
       view: stacks.view(stackOf(vertex.parent, solved)),
-      made: now(),
+      made: madeAt(vertex),
       tempPath: (name) => lease.path(name),
     });
     plans.set(vertex.id, plan);
@@ -88,7 +88,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   };
   const mkdir = async (vertex: MkdirVertex, solved: SolvedVertices): Promise<Executed> =>
     executed(
-      await commit(job, vertex, planMkdir(vertex, stacks.view(stackOf(vertex.parent, solved)), now()), false),
+      await commit(job, vertex, planMkdir(vertex, stacks.view(stackOf(vertex.parent, solved)), madeAt(vertex)), false),
       {},
     );
 
@@ -170,6 +170,6 @@ function executed(committed: CommittedLayer | null, inputs: KeyInputs): Executed
 }
 
 /** The time of what a step itself makes. */
-function now(): { mtimeSec: number; mtimeNsec: number } {
-  return { mtimeSec: Math.floor(Date.now() / 1000), mtimeNsec: 0 };
+function madeAt({ epochSec }: CopyVertex | MkdirVertex): { mtimeSec: number; mtimeNsec: number } {
+  return { mtimeSec: epochSec ?? Math.floor(Date.now() / 1000), mtimeNsec: 0 };
 }

@@ -41,7 +41,6 @@ export function imageOutput(text: string): ImageOutput {
       output.names.push(...value.split(',').map(imageName));
     } else if (name === 'rewrite-timestamp') {
       output.rewriteTimestamp = booleanField(option, name, value);
-      if (output.rewriteTimestamp) throw bad(text, 'rewrite-timestamp is not there yet', 'leave it out');
     } else {
       requireDefault(text, name, value);
     }

@@ -249,7 +249,8 @@ function place(
   const owner = step.owner ?? (step.io.source.keepsOwners ? entry : rootOwner);
   const mode = step.chmod && type !== 'symlink' ? step.chmod(entry.mode, type === 'dir') : entry.mode;
   const link = type === 'dir' || inode === null ? 0 : linkNumber(to, links, inode);
-  to.put(draftAt(path, type, entry, owner, mode), link, entry);
+  const dated = step.vertex.epochSec === null ? entry : { ...entry, ...step.io.made };
+  to.put(draftAt(path, type, dated, owner, mode), link, entry);
 }
 
 function linkNumber(to: Destination, links: Map<string, number>, inode: string): number {

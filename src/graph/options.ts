@@ -6,6 +6,8 @@ export interface PlanOptions {
   /** Name or number of the stage to build; the last one if undefined. */
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
+  /** SOURCE_DATE_EPOCH, once it is known: null is none. What COPY and WORKDIR make is from then. */
+  readonly epochSec?: number | null;
   /** Set on the image after everything else. */
   readonly labels: ReadonlyMap<string, string>;
   /** What the image is for, and what this machine is. */

@@ -38,6 +38,7 @@ export function planCopy(context: PlanContext, state: StageState, copy: CopyInst
     exclude: copy.exclude.map(text),
     parents: copy.parents?.on ?? false,
     link: copy.link?.on ?? false,
+    epochSec: context.options.epochSec ?? null,
   });
   state.vertex = vertex;
   const flags = [

@@ -187,6 +187,7 @@ function planWorkdir(context: PlanContext, state: StageState, workdir: WorkdirIn
       parent,
       path,
       user: state.config.User ?? '',
+      epochSec: context.options.epochSec ?? null,
     });
     state.vertex = vertex;
   }

@@ -95,6 +95,8 @@ export interface CopyVertex extends VertexCommon {
   readonly exclude: readonly string[];
   readonly parents: boolean;
   readonly link: boolean;
+  /** Time of everything it copies and makes, in seconds; null: as the sources have it, and now. */
+  readonly epochSec: number | null;
 }
 
 /** WORKDIR: makes `path` (absolute) and its missing parents, owned by `user`. */
@@ -103,6 +105,8 @@ export interface MkdirVertex extends VertexCommon {
   readonly parent: VertexId;
   readonly path: string;
   readonly user: string;
+  /** Time of what it makes, in seconds; null: now. */
+  readonly epochSec: number | null;
 }
 
 export type Vertex = BaseVertex | RunVertex | CopyVertex | MkdirVertex;

@@ -53,6 +53,10 @@ export function globalVariables(file: Buildfile, options: PlanOptions): Readonly
       }
     }
   }
+  if (options.epochSec === null) variables.delete('SOURCE_DATE_EPOCH');
+  else if (options.epochSec !== undefined && variables.has('SOURCE_DATE_EPOCH')) {
+    variables.set('SOURCE_DATE_EPOCH', String(options.epochSec));
+  }
   return variables;
 }
 

@@ -43,10 +43,15 @@ function definition(vertex: RunVertex | CopyVertex | MkdirVertex): unknown {
         mounts: vertex.mounts.map(({ at: _, ...mount }) => mount),
       };
     case 'copy':
-      return { kind: 'copy' }; // where its files land, and as whose, is in the digest of its content
+      return { kind: 'copy', ...epochOf(vertex) }; // where its files land, and as whose, is in the digest of its content
     case 'mkdir':
-      return { kind: 'mkdir', path: vertex.path, user: vertex.user };
+      return { kind: 'mkdir', path: vertex.path, user: vertex.user, ...epochOf(vertex) };
   }
+}
+
+/** The one time that counts: it was asked for. */
+function epochOf({ epochSec }: CopyVertex | MkdirVertex): { epoch?: number } {
+  return epochSec === null ? {} : { epoch: epochSec };
 }
 
 function digestOf(value: unknown): string {

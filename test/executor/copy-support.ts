@@ -56,6 +56,7 @@ export function copyVertex(line: string, more: Partial<CopyVertex> = {}): CopyVe
   });
   return {
     kind: 'copy',
+    epochSec: null,
     id: 1,
     name: line,
     at: at(line),

@@ -14,7 +14,7 @@ const image: Files = {
 function mkdir(path: string, user = ''): ReturnType<typeof planMkdir> {
   const at = { file: { name: 'Buildfile', text: `WORKDIR ${path}` }, start: 0, end: 7 };
   const platform = { os: 'linux', architecture: 'amd64' };
-  const vertex: MkdirVertex = { kind: 'mkdir', id: 1, name: '', at, platform, parent: 0, path, user };
+  const vertex: MkdirVertex = { kind: 'mkdir', id: 1, name: '', at, platform, parent: 0, path, user, epochSec: null };
   return planMkdir(vertex, memoryView(image), made);
 }
 

@@ -36,7 +36,17 @@ function copy(id: number, parent: number, from: number | null): Vertex {
     parents: false,
     link: false,
   };
-  return { ...common, ...rest, kind: 'copy', id, parent, name: `copy ${id}`, instruction: 'COPY', from: source };
+  return {
+    ...common,
+    ...rest,
+    kind: 'copy',
+    epochSec: null,
+    id,
+    parent,
+    name: `copy ${id}`,
+    instruction: 'COPY',
+    from: source,
+  };
 }
 function graphOf(vertices: Vertex[]): BuildGraph {
   const result = vertices.length - 1;

@@ -1,0 +1,70 @@
+// SOURCE_DATE_EPOCH: what was asked for → seconds since 1970.
+import { rawPath } from '#native';
+import { BuildError, type Span } from '../base/index.js';
+import type { Buildfile } from '../buildfile/index.js';
+import { type AskedEpoch, askedEpoch, type PlanOptions, withEpoch } from '../graph/index.js';
+import { openContexts } from './contexts.js';
+import type { BuildIo, BuildRequest } from './request.js';
+
+/** The end of the year 9999, which is as far as times are written. */
+const maxSec = 253_402_300_799;
+
+/**
+ * The options with the epoch as a number. 'context' is the time of the youngest file of the build context, the name of
+ * a context that of its youngest: files from an archive and of a fetched commit have the same times everywhere.
+ *
+ * @throws BuildError EPOCH_INVALID
+ */
+export async function resolveEpoch(
+  file: Buildfile,
+  options: PlanOptions,
+  request: BuildRequest,
+  io: BuildIo,
+): Promise<PlanOptions> {
+  const asked = askedEpoch(file, options);
+  const epochSec = asked === null ? null : await secondsOf(asked, request, io);
+  if (epochSec === null && request.rewriteTimestamp) warnUselessRewrite(io);
+  return withEpoch(options, epochSec);
+}
+
+async function secondsOf(asked: AskedEpoch, request: BuildRequest, io: BuildIo): Promise<number | null> {
+  const { text, at } = asked;
+  if (/^[+-]?\d+$/.test(text)) return inRange(Number(text), text, at);
+  if (text === 'context') return youngest(null, request, io);
+  if (request.contexts.get(text)?.kind === 'directory') return youngest(text, request, io);
+  throw new BuildError('EPOCH_INVALID', {
+    message: `SOURCE_DATE_EPOCH is ${JSON.stringify(text)}`,
+    hint: "give seconds since 1970 (as 'git log -1 --format=%ct' prints), 'context', or the name of a --build-context that is a directory",
+    at,
+  });
+}
+
+function inRange(seconds: number, text: string, at: Span | undefined): number {
+  if (seconds >= 0 && seconds <= maxSec) return seconds;
+  throw new BuildError('EPOCH_INVALID', {
+    message: `SOURCE_DATE_EPOCH is ${text}, which is no time from 1970 to 9999`,
+    hint: 'give seconds, not milliseconds',
+    at,
+  });
+}
+
+/** Null if there are no files. */
+async function youngest(name: string | null, request: BuildRequest, io: BuildIo): Promise<number | null> {
+  const context = await openContexts(request, io.store.dir).open(name);
+  const files = await context.walk(rawPath(''));
+  let seconds: number | null = null;
+  for (const { type, mtimeSec } of files) {
+    if (type === 'file' && (seconds === null || mtimeSec > seconds)) seconds = mtimeSec;
+  }
+  return seconds;
+}
+
+function warnUselessRewrite(io: BuildIo): void {
+  io.emit({
+    type: 'warning',
+    code: 'EPOCH_MISSING',
+    message: 'rewrite-timestamp changes nothing, for there is no SOURCE_DATE_EPOCH',
+    at: undefined,
+    hint: 'give --build-arg SOURCE_DATE_EPOCH=SECONDS, or set it in the environment',
+  });
+}
