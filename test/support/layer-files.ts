@@ -29,11 +29,40 @@ export interface ImageFile {
   readonly names?: readonly string[];
 }
 
-/** @param digest of the image's manifest */
-export async function readImageFiles(store: string, digest: string): Promise<ImageFiles> {
-  const manifest = readBlob(store, digest) as { config: { digest: string } };
-  const config = readBlob(store, manifest.config.digest) as { rootfs: { diff_ids: string[] } };
-  const layers = await Promise.all(config.rootfs.diff_ids.map((diffId) => readLayer(store, diffId)));
+/** Where an image's parts lie. */
+interface ImageParts {
+  /** The file with the image's config. */
+  readonly config: string;
+  /** The file with the tar of a layer, not compressed. */
+  layer(diffId: string): string;
+  /** Equal for layers that are known to be the same, so that they are read once. */
+  layerKey(diffId: string): string;
+}
+
+/** An image of a store. @param digest of its manifest */
+export function readImageFiles(store: string, digest: string): Promise<ImageFiles> {
+  const blob = (of: string): string => join(store, 'blobs', of.replace(':', '/'));
+  const layer = (diffId: string): string => join(store, 'layers', diffId.replace(':', '/'), 'tar');
+  return readImage({ config: blob(configDigest(blob(digest))), layer, layerKey: layer });
+}
+
+/** An image as skopeo and buildah write it to `dir:`, its layers not compressed. */
+export function readDirImage(dir: string): Promise<ImageFiles> {
+  const blob = (of: string): string => join(dir, of.slice(of.indexOf(':') + 1));
+  return readImage({
+    config: blob(configDigest(join(dir, 'manifest.json'))),
+    layer: blob,
+    layerKey: (diffId) => diffId,
+  });
+}
+
+function configDigest(manifestFile: string): string {
+  return (readJson(manifestFile) as { config: { digest: string } }).config.digest;
+}
+
+async function readImage(parts: ImageParts): Promise<ImageFiles> {
+  const config = readJson(parts.config) as { rootfs: { diff_ids: string[] } };
+  const layers = await Promise.all(config.rootfs.diff_ids.map((diffId) => readLayer(parts, diffId)));
   return {
     config: config as unknown as ImageFiles['config'],
     diffIds: config.rootfs.diff_ids,
@@ -42,8 +71,8 @@ export async function readImageFiles(store: string, digest: string): Promise<Ima
   };
 }
 
-function readBlob(store: string, digest: string): unknown {
-  return JSON.parse(readFileSync(join(store, 'blobs', digest.replace(':', '/')), 'utf8'));
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'));
 }
 
 interface Member {
@@ -57,10 +86,10 @@ interface Member {
 const known = new Map<string, Promise<Member[]>>();
 
 /** Bases are shared by many images: each layer is read once. */
-function readLayer(store: string, diffId: string): Promise<Member[]> {
-  const path = join(store, 'layers', diffId.replace(':', '/'), 'tar');
-  const layer = known.get(path) ?? readTar(path);
-  known.set(path, layer);
+function readLayer(parts: ImageParts, diffId: string): Promise<Member[]> {
+  const key = parts.layerKey(diffId);
+  const layer = known.get(key) ?? readTar(parts.layer(diffId));
+  known.set(key, layer);
   return layer;
 }
 
@@ -117,7 +146,7 @@ function imageFile({ path, header, content }: Member, tree: Map<string, ImageFil
   }
   return {
     type: header.type ?? 'file',
-    mode: (header.mode ?? 0).toString(8),
+    mode: ((header.mode ?? 0) & 0o7777).toString(8), // some writers add the bits of the type,
     uid: header.uid ?? 0,
     gid: header.gid ?? 0,
     mtime: Number((header.pax as Pax)?.mtime ?? (header.mtime?.getTime() ?? 0) / 1000),
