@@ -30,8 +30,9 @@ import { claim } from './claim.js';
 import { openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
-import { originOfLayer, originOfVertex } from './origin.js';
+import { originOfLayer, sourceOfVertex } from './origin.js';
 import { openStacks } from './stacks.js';
+import { reportUnmatched } from './unmatched.js';
 
 /** Above these, reading files once for the layer and taking the key from that beats reading them for the key first. */
 const coldFiles = 200;
@@ -56,7 +57,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   };
   const sourceOf = async (from: FileSource, solved: SolvedVertices): Promise<SourceTree> => {
     if (from.kind === 'vertex')
-      return viewSource(stacks.view(stackOf(from.vertex, solved)), originOfVertex(job, from.vertex), digests);
+      return viewSource(stacks.view(stackOf(from.vertex, solved)), sourceOfVertex(job, from.vertex), digests);
     return contextSource(
       await contexts.open(from.name),
       from.name === null ? 'the build context' : `context ${from.name}`,
@@ -70,6 +71,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       tempPath: (name) => lease.path(name),
     });
     plans.set(vertex.id, plan);
+    reportUnmatched(vertex, plan, io.emit);
     return plan;
   };
 

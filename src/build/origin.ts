@@ -14,7 +14,14 @@ export function originOfLayer(job: Job, diffId: DiffId | undefined, solved: Solv
   return 'an earlier layer';
 }
 
-export function originOfVertex(job: Job, id: number): string {
+/** What COPY --from takes files from: 'stage build', 'base image debian:bookworm'. */
+export function sourceOfVertex(job: Job, id: number): string {
+  const vertex = job.graph.vertices[id];
+  const stage = vertex?.kind === 'base' ? null : /^\[(\S+) +\d+\/\d+\]/.exec(vertex?.name ?? '')?.[1];
+  return stage ? `stage ${stage}` : originOfVertex(job, id);
+}
+
+function originOfVertex(job: Job, id: number): string {
   const vertex = job.graph.vertices[id];
   if (vertex === undefined) return 'an earlier step';
   if (vertex.kind === 'base') return vertex.base === null ? 'scratch' : `base image ${job.bases.get(vertex.base)?.ref}`;

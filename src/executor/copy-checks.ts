@@ -36,7 +36,7 @@ export function requireStorable(
   if (entry.type === 'char' && entry.devMajor === 0 && entry.devMinor === 0) throw unsupportedFile(entry, at);
 }
 
-export function unsupportedFile(entry: Pick<SourceEntry, 'path' | 'type'>, at: Span): BuildError {
+function unsupportedFile(entry: Pick<SourceEntry, 'path' | 'type'>, at: Span): BuildError {
   return new BuildError('COPY_UNSUPPORTED_FILE', {
     message: `${displayPath(entry.path)} is a ${kindOf(entry.type)} that no image layer can hold`,
     hint: 'exclude it',

@@ -4,6 +4,11 @@ import { BuildError, type Span } from '../base/index.js';
 /** The mode that a file or directory gets, from the one that it has. */
 export type ModeChange = (mode: number, isDirectory: boolean) => number;
 
+/** The mode of directories that the instruction itself makes: an octal --chmod is for them, too, a symbolic one is not. */
+export function madeDirectoryMode(chmod: string | null): number {
+  return chmod !== null && /^[0-7]+$/.test(chmod) ? Number.parseInt(chmod, 8) & 0o777 : 0o755;
+}
+
 /** @throws BuildError CHMOD_INVALID */
 export function parseChmod(text: string, at: Span | undefined): ModeChange {
   if (/^[0-7]+$/.test(text) && Number.parseInt(text, 8) <= 0o7777) {

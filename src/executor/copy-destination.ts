@@ -87,7 +87,7 @@ export class Destination {
    * Makes the directory `path` (resolved) and what is missing above it.
    * @throws BuildError COPY_DEST_NOT_DIRECTORY
    */
-  makeDirectory(path: RawPath, owner: Owner): void {
+  makeDirectory(path: RawPath, owner: Owner, mode = 0o755): void {
     const entry = this.lookup(path);
     if (entry?.type === 'dir') return;
     if (entry !== null) {
@@ -97,8 +97,8 @@ export class Destination {
         at: this.#at,
       });
     }
-    this.makeDirectory(parentPath(path), owner);
-    this.put({ ...bareMeta, type: 'dir', mode: 0o755, path, uid: owner.uid, gid: owner.gid, ...this.#made }, 0, null);
+    this.makeDirectory(parentPath(path), owner, mode);
+    this.put({ ...bareMeta, type: 'dir', mode, path, uid: owner.uid, gid: owner.gid, ...this.#made }, 0, null);
   }
 
   /** Puts a file or directory at a resolved path; what is there is replaced, but a directory stays with what is in it. */
@@ -108,6 +108,13 @@ export class Destination {
     const placed: Placed = { draft, link, from };
     this.#placed.set(path, placed);
     return placed;
+  }
+
+  /** Changes the mode of a directory that is there already, and nothing else of it. */
+  changeMode(path: RawPath, mode: number): void {
+    const placed = this.#placed.get(path);
+    const draft = placed?.draft ?? this.#existing(path);
+    this.put({ ...draft, mode }, 0, placed?.from ?? null);
   }
 
   /** Removes what is at `path` with everything in it, to make place for something else. */

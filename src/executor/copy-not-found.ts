@@ -13,7 +13,7 @@ export function sourceNotFound(tree: SourceTree, path: RawPath, pattern: string,
   });
 }
 
-/** The error for an instruction none of whose wildcards found anything. */
+/** The error for a pattern that can't find anything. */
 export function nothingMatched(tree: SourceTree, pattern: string, at: Span): BuildError {
   return new BuildError('COPY_NOT_FOUND', {
     message: `no file in ${tree.name} matches ${pattern}`,
@@ -32,6 +32,9 @@ function findReason(tree: SourceTree, path: RawPath, pattern: string): { message
   }
   const link = tree.lookup(path);
   if (link?.type === 'symlink') {
+    if (resolveLinks((at) => tree.lookup(at), path, true) === null) {
+      return { message: ': its symlinks lead in a circle', hint: undefined };
+    }
     return {
       message: `: it is a symlink to ${displayPath(link.linkTarget)}, which is not there`,
       hint: 'symlinks are followed inside the source only, never to files outside of it',

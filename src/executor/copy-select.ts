@@ -17,7 +17,7 @@ export interface Match {
 }
 
 /**
- * What `pattern` names, in byte order; [] only for a pattern with wildcards. Paths start at the top of the tree, and
+ * What `pattern` names, in byte order; [] only for a pattern with wildcards, whose fixed part must be there. Paths start at the top of the tree, and
  * `..` stops there.
  *
  * @throws BuildError COPY_NOT_FOUND, PATTERN_INVALID
@@ -34,7 +34,9 @@ export function matchSource(tree: SourceTree, pattern: string, at: Span): Match[
     return [{ entry, name: baseName(fixed), wild, at }];
   }
   const globs = names.slice(firstWild).map((glob) => compile(glob, at));
-  const paths = top === null || tree.lookup(top)?.type !== 'dir' ? [] : expand(tree, top, globs);
+  const dir = top === null ? null : tree.lookup(top);
+  if (top === null || dir === null) throw sourceNotFound(tree, fixed, pattern, at);
+  const paths = dir.type === 'dir' ? expand(tree, top, globs) : [];
   return paths.map((path) => {
     const resolved = follow(tree, path);
     const entry = resolved === null ? null : tree.lookup(resolved);

@@ -6,8 +6,8 @@ import { bareMeta, type DraftEntry, type RootView } from '#store';
 import { BuildError, type IgnoreMatcher, patternMatcher, type Span } from '../base/index.js';
 import type { CopyVertex } from '../graph/index.js';
 import { type Archive, findArchive, unpackArchive } from './copy-archive.js';
-import { requireFit, requireStorable, unsupportedFile } from './copy-checks.js';
-import { type ModeChange, parseChmod } from './copy-chmod.js';
+import { requireFit, requireStorable } from './copy-checks.js';
+import { type ModeChange, madeDirectoryMode, parseChmod } from './copy-chmod.js';
 import { Destination, draftAt, type Landing, type MadeAt, shown } from './copy-destination.js';
 import { type CopyInput, contentDigests, contentKey, copyInputs, pendingContent, recordDigests } from './copy-key.js';
 import { baseName, joinPath, parentPath } from './copy-links.js';
@@ -39,6 +39,8 @@ export interface CopyPlan {
    * @throws BuildError ADD_ARCHIVE_INVALID, ADD_TOOL_MISSING
    */
   drafts(): Promise<readonly DraftEntry[]>;
+  /** The first source of an instruction none of whose wildcards found anything, which may be meant so. */
+  readonly unmatched: { readonly pattern: string; readonly at: Span } | null;
   /** What `contentKey` would have to read. When it is much, committing first and `contentKeyFrom` reads it only once. */
   readonly pending: { readonly files: number; readonly bytes: number };
   /** Hex digest of everything that will be in the layer but times. Reads only content whose digest is not known. */
@@ -64,6 +66,7 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
     io,
     owner: vertex.chown === null ? null : lookupOwner(io.view, vertex.chown, vertex.at),
     chmod: vertex.chmod === null ? null : parseChmod(vertex.chmod, vertex.at),
+    directoryMode: madeDirectoryMode(vertex.chmod),
     exclude: vertex.exclude.length === 0 ? null : patternMatcher(vertex.exclude),
     dest: rawPath(vertex.dest.replace(/^\/+/, '').replace(/(^|\/)\.$/, '$1')),
   };
@@ -88,6 +91,7 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
           : perform(step, tasks, { unpack: true }).then((all) => all.map((landing) => landing.draft));
       return drafts;
     },
+    unmatched: findUnmatched(step, tasks, plain),
     pending: pendingContent(io.source, plain, unpacked),
     contentKey: async () => keyOf(await contentDigests(io.source, plain)),
     contentKeyFrom: (fileDigests) => keyOf(recordDigests(io.source, plain, fileDigests)),
@@ -101,6 +105,8 @@ interface Step {
   /** Null: as in the source. */
   readonly owner: Owner | null;
   readonly chmod: ModeChange | null;
+  /** Of directories that are missing on the way to the destination. */
+  readonly directoryMode: number;
   readonly exclude: IgnoreMatcher | null;
   /** Relative to the image's root; a trailing '/' is kept. */
   readonly dest: RawPath;
@@ -124,16 +130,16 @@ async function findTasks(step: Step): Promise<Task[]> {
       continue;
     }
     for (const match of matchSource(io.source, pattern, at)) {
-      if (exclude?.ignores(shown(match.name).slice(1)) && (match.wild || match.entry.type !== 'dir')) continue;
-      const archive = vertex.instruction === 'ADD' ? await findArchive(io.source, match.entry, at) : null;
+      // Of a directory, patterns exclude what is in it.
+      if (exclude?.ignores(shown(match.name).slice(1)) && match.entry.type !== 'dir') continue;
+      const archive =
+        vertex.instruction === 'ADD' && vertex.unpack !== false ? await findArchive(io.source, match.entry, at) : null;
       tasks.push(archive ? { kind: 'archive', match, archive } : { kind: 'copy', match });
     }
   }
   for (const { name, content } of vertex.inline) {
     tasks.push({ kind: 'copy', match: inlineMatch(name, content, step) });
   }
-  const first = vertex.sources[0];
-  if (tasks.length === 0 && first && !exclude) throw nothingMatched(io.source, first.pattern, first.at);
   return tasks;
 }
 
@@ -153,6 +159,15 @@ function inlineMatch(name: string, content: string, { vertex, io }: Step): Match
     stat: null,
   };
   return { entry, name: path, wild: false, at: vertex.at };
+}
+
+function findUnmatched(
+  { vertex, exclude }: Step,
+  tasks: readonly Task[],
+  landings: readonly Landing[],
+): CopyPlan['unmatched'] {
+  const found = tasks.some((task) => task.kind !== 'parents') || landings.some((landing) => landing.from !== null);
+  return found || exclude !== null ? null : (vertex.sources[0] ?? null);
 }
 
 /** @see Dockerfile reference, COPY "Destination": several sources need a directory that ends with '/' */
@@ -196,18 +211,17 @@ function cleanDest(dest: RawPath): RawPath {
 
 async function copyMatch(step: Step, to: Destination, match: Match): Promise<void> {
   const { entry } = match;
-  if (entry.type === 'socket') throw unsupportedFile(entry, match.at);
   const owner = step.owner ?? rootOwner;
   const named = cleanDest(step.dest);
-  to.makeDirectory(to.resolve(step.dest.endsWith('/') ? named : parentPath(named)), owner);
+  to.makeDirectory(to.resolve(step.dest.endsWith('/') ? named : parentPath(named)), owner, step.directoryMode);
   let path = to.resolve(named);
   if (entry.type !== 'dir') {
     if (to.lookup(path)?.type === 'dir') path = joinPath(path, match.name);
-    to.makeDirectory(parentPath(path), owner);
+    to.makeDirectory(parentPath(path), owner, step.directoryMode);
     place(step, to, path, entry, new Map(), match.at);
     return;
   }
-  if (to.lookup(path) === null) to.makeDirectory(path, owner);
+  if (to.lookup(path) === null) to.makeDirectory(path, owner, step.directoryMode);
   requireFit(entry, path, to.lookup(path), match.at);
   placeAll(step, to, path, match, await selectBelow(step.io.source, entry.path, step.exclude));
 }
@@ -215,11 +229,8 @@ async function copyMatch(step: Step, to: Destination, match: Match): Promise<voi
 async function copyWithParents(step: Step, to: Destination, match: Match, pattern: string): Promise<void> {
   if (match.entry.type !== 'dir') throw nothingMatched(step.io.source, pattern, match.at);
   const selection = await selectWithParents(step.io.source, match.entry.path, pattern, step.exclude, match.at);
-  if (selection.entries.length === 0 && step.exclude === null) {
-    throw nothingMatched(step.io.source, pattern, match.at);
-  }
   const path = to.resolve(cleanDest(step.dest));
-  to.makeDirectory(path, step.owner ?? rootOwner);
+  to.makeDirectory(path, step.owner ?? rootOwner, step.directoryMode);
   placeAll(step, to, path, match, selection);
 }
 
@@ -228,8 +239,8 @@ function placeAll(step: Step, to: Destination, dir: RawPath, match: Match, { ent
   const links = new Map<string, number>();
   for (const entry of entries) {
     const path = joinPath(dir, relativePath(match.entry.path, entry));
-    if (parents.has(entry) && to.lookup(path)?.type === 'dir') continue;
-    place(step, to, path, entry, links, match.at);
+    if (parents.has(entry) && to.lookup(path)?.type === 'dir') to.changeMode(path, entry.mode);
+    else place(step, to, path, entry, links, match.at);
   }
 }
 
@@ -242,8 +253,8 @@ function place(
   links: Map<string, number>,
   at: Span,
 ): void {
-  const { type, inode } = entry;
-  if (type === 'socket') return; // no tar can hold it, and nobody listens
+  const { inode } = entry;
+  const type = entry.type === 'socket' ? 'file' : entry.type; // an empty file stands for it, as in the field
   requireStorable(entry, path, at);
   requireFit(entry, path, to.lookup(path), at);
   const owner = step.owner ?? (step.io.source.keepsOwners ? entry : rootOwner);

@@ -36,8 +36,10 @@ export function planCopy(context: PlanContext, state: StageState, copy: CopyInst
     chown,
     chmod,
     exclude: copy.exclude.map(text),
+    unpack: copy.unpack?.on ?? null,
     parents: copy.parents?.on ?? false,
-    link: copy.link?.on ?? false,
+    // BuildKit merges no layers for what it changes the mode of: then --link means nothing.
+    link: (copy.link?.on ?? false) && chmod === null,
     epochSec: context.options.epochSec ?? null,
   });
   state.vertex = vertex;
@@ -53,9 +55,6 @@ export function planCopy(context: PlanContext, state: StageState, copy: CopyInst
 function requireSupported(copy: CopyInstruction): void {
   if (copy.checksum) throw notSupported('ADD --checksum', copy.checksum.at, 'it is for files from a URL');
   if (copy.keepGitDir) throw notSupported('ADD --keep-git-dir', copy.keepGitDir.at, 'it is for git repositories');
-  if (copy.unpack && !copy.unpack.on) {
-    throw notSupported('ADD --unpack=false', copy.unpack.at, 'COPY takes an archive as it is');
-  }
 }
 
 function requireLocal(copy: CopyInstruction, source: string, at: Word['at']): void {

@@ -93,6 +93,8 @@ export interface CopyVertex extends VertexCommon {
   /** Octal or symbolic, expanded. */
   readonly chmod: string | null;
   readonly exclude: readonly string[];
+  /** What ADD says of archives; null: nothing. */
+  readonly unpack: boolean | null;
   readonly parents: boolean;
   readonly link: boolean;
   /** Time of everything it copies and makes, in seconds; null: as the sources have it, and now. */

@@ -55,7 +55,7 @@ describe('COPY over real layers', () => {
       'COPY src/a /srv/app/bin/',
     ]);
     const view = openView(layers);
-    expect(view.lookup(rawPath('srv/app'), false)).toMatchObject({ type: 'dir', mode: 0o755, uid: 10, gid: 20 });
+    expect(view.lookup(rawPath('srv/app'), false)).toMatchObject({ type: 'dir', mode: 0o711, uid: 10, gid: 20 });
     expect(view.lookup(rawPath('srv/app/bin'), false)).toMatchObject({ type: 'dir', mode: 0o711, uid: 10, gid: 20 });
     expect(view.read(view.lookup(rawPath('srv/app/link'), true)!).toString()).toBe('#!/bin/sh\n');
     expect(view.read(view.lookup(rawPath('srv/app/bin/a'), false)!).toString()).toBe('aaa');

@@ -69,6 +69,7 @@ export function copyVertex(line: string, more: Partial<CopyVertex> = {}): CopyVe
     dest: paths.at(-1) ?? '/',
     chown: flag('chown'),
     chmod: flag('chmod'),
+    unpack: null,
     exclude: flags.flatMap((word) => (word.startsWith('--exclude=') ? word.slice(10) : [])),
     parents: flags.includes('--parents'),
     link: flags.includes('--link'),

@@ -146,7 +146,7 @@ const rows: readonly [name: string, line: string, expected: readonly string[]][]
   [
     '--chmod in octal goes to files and directories below',
     'COPY --chmod=750 src/lib /l',
-    ['l/ 755 0:0', 'l/util.c 750 0:0 (4)', 'l/util.h 750 0:0 (1)'],
+    ['l/ 750 0:0', 'l/util.c 750 0:0 (4)', 'l/util.h 750 0:0 (1)'],
   ],
   ['--chmod may set special bits', 'COPY --chmod=2755 a.txt /x', ['x 2755 0:0 (3)']],
   [
@@ -208,7 +208,7 @@ describe('COPY from a context', () => {
   const refusals: readonly [line: string, code: string, at: string][] = [
     ['COPY nope.txt /x', 'COPY_NOT_FOUND', 'nope.txt'],
     ['COPY a.txt missing.txt /x/', 'COPY_NOT_FOUND', 'missing.txt'],
-    ['COPY nope* /x', 'COPY_NOT_FOUND', 'nope*'],
+    ['COPY nope/* /x', 'COPY_NOT_FOUND', 'nope/*'],
     ['COPY links/outside /x', 'COPY_NOT_FOUND', 'links/outside'],
     ['COPY links/dangling /x', 'COPY_NOT_FOUND', 'links/dangling'],
     ['COPY a.txt/below /x', 'COPY_NOT_FOUND', 'a.txt/below'],
@@ -301,19 +301,19 @@ describe('COPY of files of other kinds', () => {
   });
   afterAll(() => removeTree(odd));
 
-  test('pipes stay pipes, sockets are left out, names need not be text', async () => {
+  test('pipes stay pipes, sockets become empty files, names need not be text', async () => {
     const drafts = await (await planFromContext(odd, 'COPY d /d')).drafts();
     expect(drafts.map((draft) => [draft.path, draft.type])).toEqual([
       ['d', 'dir'],
       ['d/file', 'file'],
       ['d/pipe', 'fifo'],
+      ['d/sock', 'file'],
       ['d/\u00ff\n', 'file'],
     ]);
     expect(await (await planFromContext(odd, 'COPY d /d')).contentKey()).toHaveLength(64);
   });
 
   test.each([
-    ['COPY d/sock /s', 'COPY_UNSUPPORTED_FILE'],
     ['COPY w /w', 'COPY_RESERVED_NAME'],
     ['COPY d/file /.wh.etc', 'COPY_RESERVED_NAME'],
     ['COPY --parents d/file/./* /x/', 'COPY_NOT_FOUND'],

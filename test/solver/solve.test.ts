@@ -40,6 +40,7 @@ function copy(id: number, parent: number, from: number | null): Vertex {
     ...common,
     ...rest,
     kind: 'copy',
+    unpack: null,
     epochSec: null,
     id,
     parent,

@@ -110,8 +110,13 @@ async function readTar(path: string): Promise<Member[]> {
 /** @see OCI image-spec v1.1, layer.md "Applying Changesets" */
 function mergedTree(layers: readonly (readonly Member[])[]): Map<string, ImageFile> {
   const tree = new Map<string, ImageFile>();
+  const remove = (path: string): void => {
+    const left = tree.get(path)?.names?.filter((name) => name !== path) ?? [];
+    tree.delete(path);
+    for (const name of left) tree.set(name, withNames(tree.get(name)!, left));
+  };
   const removeBelow = (dir: string): void => {
-    for (const path of tree.keys()) if (path.startsWith(`${dir}/`)) tree.delete(path);
+    for (const path of tree.keys()) if (path.startsWith(`${dir}/`)) remove(path);
   };
   for (const layer of layers) {
     for (const { path } of layer) {
@@ -120,17 +125,22 @@ function mergedTree(layers: readonly (readonly Member[])[]): Map<string, ImageFi
       if (name === '.wh..wh..opq') removeBelow(path.slice(0, slash));
       else if (name.startsWith('.wh.')) {
         const removed = `${path.slice(0, slash)}/${name.slice('.wh.'.length)}`;
-        tree.delete(removed);
+        remove(removed);
         removeBelow(removed);
       }
     }
     for (const member of layer) {
       if (member.path.includes('/.wh.')) continue;
+      remove(member.path);
       if (member.header.type !== 'directory') removeBelow(member.path);
       tree.set(member.path, imageFile(member, tree));
     }
   }
   return tree;
+}
+
+function withNames({ names: _, ...file }: ImageFile, names: readonly string[]): ImageFile {
+  return names.length > 1 ? { ...file, names } : file;
 }
 
 type Pax = { readonly mtime?: string } | null | undefined;
