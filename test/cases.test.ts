@@ -85,7 +85,7 @@ async function buildNow(person: Person, name: string, expected: Expectation): Pr
   const dir = copyCase(person, name);
   const options = optionsOf(expected, dir);
   for (const command of expected.before ?? []) {
-    if (typeof command === 'string') runShell(person, command, dir);
+    if (typeof command === 'string') await runShell(person, command, dir);
     else await requireSuccess(person, command, options);
   }
   const tag = `case-${name}:1`;

@@ -1,7 +1,8 @@
 // The folders of test/cases: what stands in them, and a copy of one that may be built.
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, lutimesSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { formatJson } from './case-json.js';
 import { isRoot, type Person } from './tsbuild.js';
 
@@ -68,8 +69,8 @@ export function copyCase(person: Person, name: string): string {
 }
 
 /** A command of `before`, as the person who builds. */
-export function runShell(person: Person, command: string, dir: string): void {
+export async function runShell(person: Person, command: string, dir: string): Promise<void> {
   const as = isRoot && person.name === 'user' ? ['runuser', '-u', 'tsbuild-test', '--'] : [];
   const [program = '', ...words] = [...as, 'sh', '-euc', command];
-  execFileSync(program, words, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] });
+  await promisify(execFile)(program, words, { cwd: dir });
 }

@@ -1,5 +1,6 @@
 // What an image holds, read from the store's tars alone, by an independent tar reader and the specification's words:
 // the cases must not believe what our own readers say.
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -56,6 +57,14 @@ export function readDirImage(dir: string): Promise<ImageFiles> {
   });
 }
 
+/** An image as they write it to `oci:`: the first of the layout. */
+export function readLayoutImage(dir: string): Promise<ImageFiles> {
+  const blob = (of: string): string => join(dir, 'blobs', of.replace(':', '/'));
+  const index = readJson(join(dir, 'index.json')) as { manifests: { digest: string }[] };
+  const manifest = blob(index.manifests[0]?.digest ?? '');
+  return readImage({ config: blob(configDigest(manifest)), layer: blob, layerKey: (diffId) => diffId });
+}
+
 function configDigest(manifestFile: string): string {
   return (readJson(manifestFile) as { config: { digest: string } }).config.digest;
 }
@@ -80,7 +89,8 @@ interface Member {
   readonly name: string;
   readonly path: string;
   readonly header: Header;
-  readonly content: Buffer;
+  /** As imageFile says it. */
+  readonly content: string;
 }
 
 const known = new Map<string, Promise<Member[]>>();
@@ -102,7 +112,7 @@ async function readTar(path: string): Promise<Member[]> {
     for await (const chunk of entry) chunks.push(chunk as Buffer);
     const bare = header.name.replace(/\/$/, '');
     const name = header.type === 'directory' ? `${bare}/` : bare;
-    members.push({ name, path: `/${bare}`, header, content: Buffer.concat(chunks) });
+    members.push({ name, path: `/${bare}`, header, content: textOf(Buffer.concat(chunks)) });
   }
   return members;
 }
@@ -160,13 +170,12 @@ function imageFile({ path, header, content }: Member, tree: Map<string, ImageFil
     uid: header.uid ?? 0,
     gid: header.gid ?? 0,
     mtime: Number((header.pax as Pax)?.mtime ?? (header.mtime?.getTime() ?? 0) / 1000),
-    ...(header.type === 'file' ? { content: textOf(content) } : {}),
+    ...(header.type === 'file' ? { content } : {}),
     ...(header.type === 'symlink' ? { link: header.linkname ?? '' } : {}),
   };
 }
 
 function textOf(content: Buffer): string {
-  const text = content.toString('utf8');
-  if (Buffer.from(text).equals(content) && content.length < 4096) return text;
+  if (content.length < 4096 && isUtf8(content)) return content.toString('utf8');
   return `sha256:${createHash('sha256').update(content).digest('hex')}`;
 }

@@ -1,11 +1,11 @@
 // The same case built by another builder, Debian's buildah: where both agree, the expected values aren't just what our
 // own code happens to do.
 import { execFile } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { copyCase, type Expectation, runShell } from './case-folder.js';
-import { type ImageFile, type ImageFiles, readDirImage } from './layer-files.js';
+import { type ImageFile, type ImageFiles, readDirImage, readLayoutImage } from './layer-files.js';
 import { installed, type Person } from './tsbuild.js';
 
 export interface Peer {
@@ -38,21 +38,29 @@ export async function openPeer(person: Person, base: { name: string; tag: string
     for (const name of buildfiles(words)) replaceBase(join(dir, name), base.name);
     return buildah(dir, ['bud', '-q', ...limits, '--layers=false', '--format=docker', '--pull-never', ...words], env);
   };
+  const blobs = join(home, 'blobs');
+  mkdirSync(join(blobs, 'sha256'), { recursive: true });
   return {
     async build(name, expected) {
       const dir = copyCase(person, name);
-      const out = join(person.dir('image'), 'image');
+      const out = person.dir('image');
+      const transport = needsDockerFormat(dir) ? 'dir' : 'oci';
+      if (transport === 'oci') symlinkSync(blobs, join(out, 'blobs')); // the base's layer is written once
       for (const command of expected.before ?? []) {
-        if (typeof command === 'string') runShell(person, command, dir);
+        if (typeof command === 'string') await runShell(person, command, dir);
         else await bud(dir, command, expected.env);
       }
       try {
-        await bud(dir, ['-f', 'Buildfile', '-t', `dir:${out}`, ...(expected.args ?? []), 'context'], expected.env);
+        await bud(
+          dir,
+          ['-f', 'Buildfile', '-t', `${transport}:${out}`, ...(expected.args ?? []), 'context'],
+          expected.env,
+        );
       } catch (error) {
         if (expected.exit === 0) throw error;
         return null;
       }
-      const image = await readDirImage(out);
+      const image = await (transport === 'dir' ? readDirImage(out) : readLayoutImage(out));
       rmSync(out, { recursive: true });
       return image;
     },
@@ -64,6 +72,11 @@ const limits = ['--isolation=chroot', '--ulimit=nofile=1024:4096', '--ulimit=npr
 
 function buildfiles(words: readonly string[]): string[] {
   return words.filter((_, i) => words[i - 1] === '-f');
+}
+
+/** OCI images have no place for what these instructions say. */
+function needsDockerFormat(dir: string): boolean {
+  return /^\s*(HEALTHCHECK|ONBUILD|SHELL)\b/im.test(readFileSync(join(dir, 'Buildfile'), 'latin1'));
 }
 
 /** It knows our bases by a name of its own only. */

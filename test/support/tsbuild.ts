@@ -1,6 +1,17 @@
 // Runs the real command line as a user would: as root, and as an ordinary user with subordinate ids.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { accessSync, chownSync, constants, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  chownSync,
+  constants,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll } from 'vitest';
@@ -72,7 +83,7 @@ function person(name: Person['name'], uid: number, gid: number): Person {
       return self.own(made);
     },
     own: (path) => {
-      if (isRoot) execFileSync('chown', ['-R', '-h', `${uid}:${gid}`, path]);
+      if (uid !== process.getuid?.()) chownAll(path, uid, gid);
       return path;
     },
     run: (args, options) => finished(start(args, options), options?.input),
@@ -81,6 +92,14 @@ function person(name: Person['name'], uid: number, gid: number): Person {
   // What a user's steps wrote belongs to subordinate ids: root may remove it, the user itself only inside its namespace.
   afterAll(() => rmSync(home, { recursive: true, force: true }));
   return self;
+}
+
+/** Names need not be text. */
+function chownAll(path: string | Buffer, uid: number, gid: number): void {
+  lchownSync(path, uid, gid);
+  if (!lstatSync(path).isDirectory()) return;
+  const prefix = Buffer.concat([Buffer.from(path), Buffer.from('/')]);
+  for (const name of readdirSync(path, 'buffer')) chownAll(Buffer.concat([prefix, name]), uid, gid);
 }
 
 /** What a command that must succeed printed; of one that failed, what it said instead. */
