@@ -67,7 +67,7 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
     owner: vertex.chown === null ? null : lookupOwner(io.view, vertex.chown, vertex.at),
     chmod: vertex.chmod === null ? null : parseChmod(vertex.chmod, vertex.at),
     directoryMode: madeDirectoryMode(vertex.chmod),
-    exclude: vertex.exclude.length === 0 ? null : patternMatcher(vertex.exclude),
+    exclude: vertex.exclude.length === 0 ? null : compileExclude(vertex),
     dest: rawPath(vertex.dest.replace(/^\/+/, '').replace(/(^|\/)\.$/, '$1')),
   };
   const tasks = await findTasks(step);
@@ -97,6 +97,20 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
     contentKeyFrom: (fileDigests) => keyOf(recordDigests(io.source, plain, fileDigests)),
     inputs: () => copyInputs(plain, digests),
   };
+}
+
+function compileExclude({ exclude, at }: CopyVertex): IgnoreMatcher {
+  try {
+    return patternMatcher(exclude);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new BuildError('PATTERN_INVALID', {
+      message: `--exclude: ${error.message}`,
+      hint: error.hint,
+      at,
+      cause: error,
+    });
+  }
 }
 
 interface Step {
