@@ -38,7 +38,7 @@ export class Destination {
   readonly #made: MadeAt;
   readonly #at: Span;
   readonly #placed = new Map<RawPath, Placed>();
-  /** Directories of the view that something else replaced, with everything in them. */
+  /** Directories of the view, and symlinks to some, that something else replaced, with everything in them. */
   readonly #hidden = new Set<RawPath>();
   /** Placed directories that the view doesn't have: it has nothing in them either. */
   readonly #new = new Set<RawPath>();
@@ -104,7 +104,9 @@ export class Destination {
   /** Puts a file or directory at a resolved path; what is there is replaced, but a directory stays with what is in it. */
   put(draft: DraftEntry, link: number, from: SourceEntry | null): Placed {
     const { path } = draft;
-    if (draft.type === 'dir' && this.#lookupBelow(path) === null) this.#new.add(path);
+    const below = this.#lookupBelow(path);
+    if (draft.type === 'dir' && below === null) this.#new.add(path);
+    if (draft.type !== 'dir' && below?.type === 'symlink') this.#hidden.add(path); // and all that it leads to
     const placed: Placed = { draft, link, from };
     this.#placed.set(path, placed);
     return placed;

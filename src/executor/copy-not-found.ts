@@ -30,11 +30,11 @@ function findReason(tree: SourceTree, path: RawPath, pattern: string): { message
       hint: `add a line !${shown} at the end of the ignore file to take it back`,
     };
   }
-  const link = tree.lookup(path);
+  const circle = findCircle(tree, path);
+  if (circle !== null) return { message: `: the symlink ${displayPath(circle)} leads in a circle`, hint: undefined };
+  const dir = resolveLinks((at) => tree.lookup(at), parentPath(path), true);
+  const link = dir === null || path === '' ? null : tree.lookup(joinPath(dir, baseName(path)));
   if (link?.type === 'symlink') {
-    if (resolveLinks((at) => tree.lookup(at), path, true) === null) {
-      return { message: ': its symlinks lead in a circle', hint: undefined };
-    }
     return {
       message: `: it is a symlink to ${displayPath(link.linkTarget)}, which is not there`,
       hint: 'symlinks are followed inside the source only, never to files outside of it',
@@ -49,6 +49,13 @@ function findReason(tree: SourceTree, path: RawPath, pattern: string): { message
     return { message: '', hint: "files above the source's top can't be copied; '..' stops there" };
   }
   return { message: '', hint: 'sources are relative to the top of what is copied from' };
+}
+
+/** The first part of `path` that symlinks never let arrive. */
+function findCircle(tree: SourceTree, path: RawPath): RawPath | null {
+  if (path === '') return null;
+  const above = findCircle(tree, parentPath(path));
+  return above ?? (resolveLinks((at) => tree.lookup(at), path, true) === null ? path : null);
 }
 
 /** The first component of `path` that isn't there, and the directory where it should be. */

@@ -133,13 +133,12 @@ export async function selectWithParents(
 
 /** What lies on the way from `dir` (excluded) to `path`; null if it isn't there, or only through a symlink. */
 function entriesTo(tree: SourceTree, dir: RawPath, path: RawPath): SourceEntry[] | null {
-  const entries: SourceEntry[] = [];
-  for (let at = path; at !== dir; at = parentPath(at)) {
-    const entry = tree.lookup(at);
-    if (entry === null || (at !== path && entry.type !== 'dir')) return null;
-    entries.unshift(entry);
-  }
-  return entries;
+  if (path === dir) return [];
+  const above = entriesTo(tree, dir, parentPath(path));
+  const parent = above?.at(-1);
+  if (above === null || (parent !== undefined && parent.type !== 'dir')) return null;
+  const entry = tree.lookup(path);
+  return entry && [...above, entry];
 }
 
 /** The entries whose path from `dir` is wanted, and the unwanted directories above them. */
