@@ -99,14 +99,18 @@ async function plan(
   line: string,
   options: PlanOptions,
 ): Promise<CopyPlan> {
-  const temp = mkdtempSync(join(tmpdir(), 'copy-temp-'));
-  temps.push(temp);
+  let temp: string | undefined;
+  const tempPath = (name: string): string => {
+    temp ??= mkdtempSync(join(tmpdir(), 'copy-temp-'));
+    temps.push(temp);
+    return join(temp, `${name}-${count++}`);
+  };
   let count = 0;
   return planCopy(copyVertex(line, options.vertex), {
     source,
     view: options.view ?? memoryView({}),
     made,
-    tempPath: (name) => join(temp, `${name}-${count++}`),
+    tempPath,
   });
 }
 
