@@ -112,11 +112,16 @@ export class Destination {
     return placed;
   }
 
-  /** Changes the mode of a directory that is there already, and nothing else of it. */
-  changeMode(path: RawPath, mode: number): void {
+  /** True if the instruction itself put what is at `path`. */
+  isPlaced(path: RawPath): boolean {
+    return this.#placed.has(path);
+  }
+
+  /** Changes something of a directory that is there already. */
+  changeDirectory(path: RawPath, change: Partial<Pick<DraftEntry, 'mode' | 'mtimeSec' | 'mtimeNsec'>>): void {
     const placed = this.#placed.get(path);
     const draft = placed?.draft ?? this.#existing(path);
-    this.put({ ...draft, mode }, 0, placed?.from ?? null);
+    this.put({ ...draft, ...change }, 0, placed?.from ?? null);
   }
 
   /** Removes what is at `path` with everything in it, to make place for something else. */

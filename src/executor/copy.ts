@@ -250,12 +250,20 @@ async function copyWithParents(step: Step, to: Destination, match: Match, patter
 
 /** Puts what was selected below the match's directory below `dir`. Names of one file stay names of one file. */
 function placeAll(step: Step, to: Destination, dir: RawPath, match: Match, { entries, parents }: Selection): void {
+  if (entries.length > 0 || to.isPlaced(dir)) dateDirectory(step, to, dir, match.entry);
   const links = new Map<string, number>();
   for (const entry of entries) {
     const path = joinPath(dir, relativePath(match.entry.path, entry));
-    if (parents.has(entry) && to.lookup(path)?.type === 'dir') to.changeMode(path, entry.mode);
+    if (parents.has(entry) && to.lookup(path)?.type === 'dir') to.changeDirectory(path, { mode: entry.mode });
     else place(step, to, path, entry, links, match.at);
   }
+}
+
+/** The directory that a directory's files land in gets the time of that one. A view's root has none. */
+function dateDirectory({ vertex, io }: Step, to: Destination, dir: RawPath, from: SourceEntry): void {
+  if (dir === '' || (from.path === '' && from.stat === null)) return;
+  const { mtimeSec, mtimeNsec } = vertex.epochSec === null ? from : io.made;
+  to.changeDirectory(dir, { mtimeSec, mtimeNsec });
 }
 
 /** Puts one file or directory at `path`, with its new owner and mode. */
