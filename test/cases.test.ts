@@ -89,7 +89,8 @@ async function buildNow(person: Person, name: string, expected: Expectation): Pr
     else await requireSuccess(person, command, options);
   }
   const tag = `case-${name}:1`;
-  const args = ['-f', 'Buildfile', '-t', tag, '--iidfile', 'digest', ...(expected.args ?? []), 'context'];
+  const context = expected.context ?? 'context';
+  const args = ['-f', 'Buildfile', '-t', tag, '--iidfile', 'digest', ...(expected.args ?? []), context];
   const result = await person.run(args, options);
   const image =
     result.code === 0 ? await readImageFiles(person.store, readFileSync(join(dir, 'digest'), 'utf8')) : null;

@@ -17,6 +17,8 @@ export interface Expectation {
   readonly before?: readonly (string | readonly string[])[];
   /** More arguments of the build. */
   readonly args?: readonly string[];
+  /** What the build is given for a context; the folder's directory `context`, if nothing is said. */
+  readonly context?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly exit: number;
   /** Member names of each layer above the base image's. */

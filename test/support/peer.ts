@@ -26,8 +26,9 @@ export async function openPeer(person: Person, base: { name: string; tag: string
   const buildah = async (cwd: string, words: readonly string[], more = {}): Promise<string> => {
     // With mounts of its own: it leaves some behind.
     const command = ['-m', 'buildah', ...storage, ...words];
-    const { stdout } = await promisify(execFile)('unshare', command, { cwd, env: { ...env, ...more } });
-    return stdout.trim();
+    const running = promisify(execFile)('unshare', command, { cwd, env: { ...env, ...more } });
+    running.child.stdin?.end();
+    return (await running).stdout.trim();
   };
 
   const archive = join(home, 'base.tar');
@@ -53,7 +54,7 @@ export async function openPeer(person: Person, base: { name: string; tag: string
       try {
         await bud(
           dir,
-          ['-f', 'Buildfile', '-t', `${transport}:${out}`, ...(expected.args ?? []), 'context'],
+          ['-f', 'Buildfile', '-t', `${transport}:${out}`, ...(expected.args ?? []), expected.context ?? 'context'],
           expected.env,
         );
       } catch (error) {
