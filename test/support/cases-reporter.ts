@@ -22,7 +22,7 @@ class CasesReporter implements Reporter {
     mkdirSync('test-report', { recursive: true });
     writeFileSync(file, table(rows, cases));
     // After the other reporters' summaries, and before the count of all.
-    process.once('exit', () => console.log(`${summary(rows, cases)}\n${file} has every feature and case`));
+    process.once('exit', () => console.log(`${summary(rows, cases)}\n${file}: feature × case × result`));
   }
 }
 
