@@ -4,7 +4,7 @@ import type { Buildfile } from '../buildfile/index.js';
 import type { PlanOptions } from './options.js';
 import { globalVariables } from './variables.js';
 
-export const epochName = 'SOURCE_DATE_EPOCH';
+const epochName = 'SOURCE_DATE_EPOCH';
 
 /** What was asked for, before anyone looked at a context; null: nothing. */
 export interface AskedEpoch {

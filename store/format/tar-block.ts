@@ -85,23 +85,3 @@ export function readText(block: Buffer, start: number, end: number): string {
   while (stop < end && block[stop] !== 0) stop++;
   return block.toString('latin1', start, stop);
 }
-
-/** Writes `text`, one character a byte. For the short texts of headers a loop is several times faster than Buffer.write. */
-export function writeText(block: Buffer, at: number, text: string): void {
-  for (let i = 0; i < text.length; i++) block[at + i] = text.charCodeAt(i);
-}
-
-/** Right-aligned octal digits with a final NUL; the caller made sure that they fit. */
-export function writeOctal(block: Buffer, start: number, end: number, value: number): void {
-  block[end - 1] = 0;
-  let at = end - 2;
-  let rest = value;
-  for (; rest > 0x7fffffff; at--) {
-    block[at] = 0x30 + (rest % 8);
-    rest = Math.floor(rest / 8);
-  }
-  for (; at >= start; at--) {
-    block[at] = 0x30 + (rest & 7);
-    rest >>>= 3;
-  }
-}
