@@ -4,6 +4,7 @@
 // killed process, the file goes as those of leases do.
 import { rmSync } from 'node:fs';
 import { lockFile } from '#native';
+import { withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import { leaseLock } from './paths.js';
 
@@ -11,10 +12,11 @@ export interface StepClaim {
   release(): void;
 }
 
-/** Claims the step with this cache key; null while another process has it. @throws StoreError STORE_READ_ONLY */
+/** Claims the step with this cache key; null while another process has it. @throws StoreError STORE_READ_ONLY, STORE_FULL */
 export async function claimStep(store: Store, key: string): Promise<StepClaim | null> {
   store.requireWritable();
-  const lock = await lockFile(leaseLock(store.dir, `step-${key}`), 'exclusive', false);
+  const path = leaseLock(store.dir, `step-${key}`);
+  const lock = await withFaults(store.dir, () => lockFile(path, 'exclusive', false));
   return (
     lock && {
       release: () => {
