@@ -6,6 +6,17 @@ export {
   readBlob,
   recordCompression,
 } from './content/blob.js';
+export {
+  type BuildRecord,
+  findBuilds,
+  findStep,
+  hasStep,
+  type KnownStep,
+  lastBuilds,
+  type NewStep,
+  newBuildId,
+  recordBuild,
+} from './content/builds.js';
 export { adoptCache, lookupCache, recordCache } from './content/cache.js';
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';

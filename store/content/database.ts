@@ -3,13 +3,16 @@
 // Files are the truth, rows make them visible: a layer or blob exists when its row does, and its row is written after its
 // file got its name. `flushed` says whether the object's bytes reached the disk, `boot` in which boot the row was written.
 import type { DiffId, Digest } from '../words.js';
+import { HistoryTables } from './history-tables.js';
 import {
   type BlobRow,
   type CacheRow,
   type CompressionRow,
   type ImageRow,
   type LayerRow,
+  migrations,
   schema,
+  schemaVersion,
   type TagRow,
   type Unflushed,
   type Written,
@@ -21,6 +24,7 @@ export function openDatabase(engine: Engine, path: string, boot: string): Databa
 }
 
 export class Database {
+  readonly history: HistoryTables;
   readonly #sql: Sql;
   readonly #boot: string;
   #wrote = false;
@@ -28,6 +32,7 @@ export class Database {
   /** @param boot id of this boot; rows are written with it */
   constructor(sql: Sql, boot: string) {
     this.#sql = sql;
+    this.history = new HistoryTables(sql);
     this.#boot = boot;
   }
 
@@ -43,6 +48,15 @@ export class Database {
       if (this.version() !== 0) return;
       this.#sql.exec(schema);
       fill();
+    });
+  }
+
+  /** Brings the tables of an older version up to date. */
+  migrate(): void {
+    if (this.version() >= schemaVersion) return;
+    this.transaction(() => {
+      // Another process may have been faster.
+      for (let version = this.version(); version < schemaVersion; version++) this.#sql.exec(migrations[version] ?? '');
     });
   }
 

@@ -14,6 +14,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Host } from '#native';
 import type { DiffId, Digest } from '../words.js';
+import { sweepBuilds } from './builds.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -84,6 +85,7 @@ async function sweep(store: Store, options: GarbageOptions): Promise<Omit<Freed,
       for (const { digest } of blobs) database.deleteBlob(digest);
       for (const { digest } of images) database.deleteImage(digest);
       for (const diffId of trees) database.deleteTree(diffId);
+      sweepBuilds(store);
       return {
         layers: Math.max(layers.length, lost.layers),
         trees: Math.max(trees.length, lost.trees),

@@ -40,6 +40,7 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     const database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
     const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
     refuseNewer(root, database.version(), schemaVersion);
+    database.migrate();
     applyFlushed(store);
     await recoverUnflushed(store);
     if (swept || trashForgotten(root)) await emptyTrash(root);
@@ -161,6 +162,7 @@ function readOnlyStore(root: string, engine: Engine, boot: string, options: Stor
     }
     const database = openDatabase(engine, join(copyDir, 'meta.db'), boot);
     refuseNewer(root, database.version(), schemaVersion);
+    database.migrate();
     database.hideUntrusted();
     return new Store({ dir: root, readOnly: true, database, options, finish: finishStore });
   } finally {

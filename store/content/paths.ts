@@ -32,6 +32,9 @@ export const trashDir = (dir: string): string => join(dir, 'trash');
 /** Batches of objects on their way to the disk: `<id>.json` while under way, `<id>.done` afterwards. */
 export const flushDir = (dir: string): string => join(dir, 'flush');
 
+/** Lists of files that steps read, by cache key. */
+export const inputsDir = (dir: string): string => join(dir, 'cache', 'inputs');
+
 /** The directories of an empty store, parents first. */
 export const storeDirs = (dir: string): string[] => [
   join(dir, 'layers'),

@@ -1,7 +1,15 @@
 // The tables of meta.db and what their rows look like here. @see store/FORMAT.md
 import type { DiffId, Digest } from '../words.js';
 
-export const schemaVersion = 1;
+export const schemaVersion = 2;
+
+/** What builds were made of. `steps` has no reference to `builds`: those name their steps by key, and many share them. */
+const historyTables = `
+CREATE TABLE builds (id TEXT PRIMARY KEY, place TEXT NOT NULL, started_ms INTEGER NOT NULL, duration_ms INTEGER NOT NULL,
+  outcome TEXT NOT NULL, image TEXT, record TEXT NOT NULL);
+CREATE INDEX builds_by_time ON builds (started_ms);
+CREATE INDEX builds_by_place ON builds (place, started_ms);
+CREATE TABLE steps (key TEXT PRIMARY KEY, record TEXT NOT NULL);`;
 
 export const schema = `
 CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, index_size INTEGER, created_ms INTEGER NOT NULL,
@@ -25,8 +33,13 @@ CREATE TABLE facts (boot TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
 CREATE INDEX unflushed_layers ON layers (diff_id) WHERE flushed = 0;
 CREATE INDEX unflushed_blobs ON blobs (digest) WHERE flushed = 0;
 CREATE INDEX unflushed_trees ON trees (diff_id) WHERE flushed = 0;
-CREATE INDEX unflushed_tags ON tags (reference) WHERE flushed = 0;
+CREATE INDEX unflushed_tags ON tags (reference) WHERE flushed = 0;${historyTables}
 PRAGMA user_version = ${schemaVersion};`;
+
+/** From each version to the next one. */
+export const migrations: Readonly<Record<number, string>> = {
+  1: `${historyTables} PRAGMA user_version = 2;`,
+};
 
 export interface LayerRow {
   readonly diffId: DiffId;
@@ -66,6 +79,19 @@ export interface CacheRow {
   readonly inputs: string;
   readonly createdMs: number;
   readonly usedMs: number;
+}
+
+export interface BuildRow {
+  readonly id: string;
+  /** Builds of the same Buildfile and context have the same. */
+  readonly place: string;
+  readonly startedMs: number;
+  readonly durationMs: number;
+  readonly outcome: 'done' | 'failed' | 'interrupted';
+  /** Digest of the manifest it made. */
+  readonly image: Digest | null;
+  /** JSON. */
+  readonly record: string;
 }
 
 /** An object by its key, and when its row was written: a row that was replaced since is another object. */
