@@ -18,6 +18,20 @@ export {
   recordBuild,
 } from './content/builds.js';
 export { adoptCache, lookupCache, recordCache } from './content/cache.js';
+export {
+  type CacheMountKey,
+  type CacheMountRecord,
+  cacheMountName,
+  type Sharing,
+} from './content/cache-mount-record.js';
+export {
+  type CacheMount,
+  type CacheMountUse,
+  type CacheMountWish,
+  listCacheMounts,
+  removeCacheMounts,
+  useCacheMount,
+} from './content/cache-mounts.js';
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';

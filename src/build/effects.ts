@@ -25,7 +25,7 @@ import {
 import type { CopyVertex, FileSource, MkdirVertex, RunVertex } from '../graph/index.js';
 import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
-import { openCacheMount } from './cache-mount.js';
+import { openCaches } from './cache-mount.js';
 import { claim } from './claim.js';
 import { openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
@@ -97,18 +97,20 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const run = async (vertex: RunVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed> => {
     const stack = stackOf(vertex.parent, solved);
     const machine = await openHost();
+    const mounts = await stacks.mounts(stack, machine);
+    const caches = await openCaches(job, vertex, machine, signal);
     const { scratchDir } = await runStep(vertex, {
       host: machine,
       lease,
-      mounts: await stacks.mounts(stack, machine),
+      mounts,
       view: stacks.view(stack),
       originOf: (layer) => originOfLayer(job, stack[layer], solved),
       contextDir: (name) => contexts.dir(name),
-      openCache: (mount) => openCacheMount(mount, io.store.dir, machine, lease),
+      cacheDir: caches.dirOf,
       secret: (id) => request.secrets.get(id) ?? null,
       emit: io.emit,
       signal,
-    });
+    }).finally(caches.release);
     const committed = await commitUpper(io.store, lease, machine, scratchDir);
     if (committed) reportLayer(job, vertex, committed);
     return executed(committed, await contexts.bindDigests(vertex));

@@ -22,8 +22,8 @@ export interface RunIo {
   originOf(layer: number): string;
   /** Directory of the main (null) or a named build context. */
   contextDir(name: string | null): string;
-  /** Directory behind a cache mount, made when missing. */
-  openCache(mount: Extract<RunMount, { kind: 'cache' }>): Promise<string>;
+  /** Directory behind a cache mount. */
+  cacheDir(mount: Extract<RunMount, { kind: 'cache' }>): string;
   /** Value of a secret, null when there is none of that id. */
   secret(id: string): Buffer | null;
   readonly emit: EventSink;
@@ -108,7 +108,7 @@ async function stepMounts(mount: RunMount, io: RunIo): Promise<StepMount[]> {
       return [
         {
           kind: 'bind',
-          root: await io.openCache(mount),
+          root: io.cacheDir(mount),
           path: rawPath(''),
           target: mount.target,
           readonly: mount.readonly,

@@ -25,12 +25,14 @@ export function planMount(context: PlanContext, state: StageState, flag: MountFl
       requireOwnCache(mount);
       return {
         kind: 'cache',
-        id: mount.id ?? posix.normalize(mount.target ?? ''),
+        id: mount.id ?? cleanTarget(mount.target ?? ''),
+        namespace: context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? '',
+        sharing: mount.sharing ?? 'shared',
         target: targetPath(state, mount, mount.target ?? ''),
         readonly: mount.readonly,
-        mode: mount.mode ?? 0o755,
-        uid: mount.uid ?? 0,
-        gid: mount.gid ?? 0,
+        mode: mount.mode,
+        uid: mount.uid,
+        gid: mount.gid,
         at,
       };
     case 'tmpfs':
@@ -55,13 +57,14 @@ function bindSource(context: PlanContext, mount: Mount): Extract<RunMount, { kin
 }
 
 /** A cache that only this mount's id and owner decide about. */
-function requireOwnCache({ keys, sharing }: Mount): void {
+function requireOwnCache({ keys }: Mount): void {
   const from = keys.get('from') ?? keys.get('source');
   if (from) throw notSupported('a cache that begins with files from elsewhere', from.at);
-  const key = keys.get('sharing');
-  if (key && sharing !== 'shared') {
-    throw notSupported(`a cache with sharing=${sharing}`, key.at, 'leave it out: caches are shared');
-  }
+}
+
+/** A cache without an id has its target's, as it is written. */
+function cleanTarget(target: string): string {
+  return posix.normalize(target).replace(/(?<=.)\/$/, '');
 }
 
 function planSecret(state: StageState, mount: Mount): RunMount {

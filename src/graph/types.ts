@@ -32,11 +32,15 @@ export type RunMount =
   | {
       readonly kind: 'cache';
       readonly id: string;
+      /** What BUILDKIT_CACHE_MOUNT_NS says: caches of different namespaces have nothing in common. */
+      readonly namespace: string;
+      readonly sharing: 'shared' | 'private' | 'locked';
       readonly target: string;
       readonly readonly: boolean;
-      readonly mode: number;
-      readonly uid: number;
-      readonly gid: number;
+      /** Of the directory when it is new. */
+      readonly mode: number | null;
+      readonly uid: number | null;
+      readonly gid: number | null;
       readonly at: Span;
     }
   | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes: number | null; readonly at: Span }

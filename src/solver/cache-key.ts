@@ -2,7 +2,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { DiffId } from '#store';
-import type { CopyVertex, MkdirVertex, RunVertex } from '../graph/index.js';
+import type { CopyVertex, MkdirVertex, RunMount, RunVertex } from '../graph/index.js';
 
 /** Raised whenever the meaning of a key changes: no record made under other rules is ever used. */
 const keyVersion = 1;
@@ -40,13 +40,20 @@ function definition(vertex: RunVertex | CopyVertex | MkdirVertex): unknown {
         cwd: vertex.cwd,
         user: vertex.user,
         network: vertex.network,
-        mounts: vertex.mounts.map(({ at: _, ...mount }) => mount),
+        mounts: vertex.mounts.map(mountDefinition),
       };
     case 'copy':
       return { kind: 'copy', ...epochOf(vertex) }; // where its files land, and as whose, is in the digest of its content
     case 'mkdir':
       return { kind: 'mkdir', path: vertex.path, user: vertex.user, ...epochOf(vertex) };
   }
+}
+
+/** Which cache a step has at hand, and with whom it shares it, changes nothing of what it does. */
+function mountDefinition({ at: _, ...mount }: RunMount): unknown {
+  if (mount.kind !== 'cache') return mount;
+  const { id: _id, namespace: _namespace, sharing: _sharing, ...does } = mount;
+  return does;
 }
 
 /** The one time that counts: it was asked for. */

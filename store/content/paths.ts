@@ -29,6 +29,15 @@ export const leaseLock = (dir: string, lease: string): string => join(tmpDir(dir
 /** Blobs whose bytes were found damaged. */
 export const quarantineDir = (dir: string): string => join(dir, 'quarantine');
 export const trashDir = (dir: string): string => join(dir, 'trash');
+/** Directories behind cache mounts. @see cache-mounts.ts */
+export const cacheMountsDir = (dir: string): string => join(dir, 'cache', 'mounts');
+export const cacheMountDir = (dir: string, name: string): string => join(cacheMountsDir(dir), name);
+/** What steps see. */
+export const cacheMountRoot = (dir: string, name: string): string => join(cacheMountDir(dir, name), 'root');
+export const cacheMountLock = (dir: string, name: string): string => join(cacheMountDir(dir, name), 'lock');
+export const cacheMountRecord = (dir: string, name: string): string => join(cacheMountDir(dir, name), 'mount.json');
+/** Held for a moment by whoever takes, lists or removes one of them. */
+export const cacheMountsLock = (dir: string): string => join(cacheMountsDir(dir), 'lock');
 /** Batches of objects on their way to the disk: `<id>.json` while under way, `<id>.done` afterwards. */
 export const flushDir = (dir: string): string => join(dir, 'flush');
 
