@@ -53,7 +53,7 @@ export function openContexts(request: BuildRequest, storeDir: string): Contexts 
       for (const mount of vertex.mounts) {
         if (mount.kind !== 'bind' || mount.from.kind !== 'context') continue;
         const context = await open(mount.from.name);
-        inputs[`${mount.from.name ?? ''}:${mount.source}`] = await treeDigest(context, mount.source, mount.at);
+        inputs[mount.target] = await treeDigest(context, mount.source, mount.at);
       }
       return inputs;
     },
@@ -63,9 +63,12 @@ export function openContexts(request: BuildRequest, storeDir: string): Contexts 
   };
 }
 
-/** One digest over what a bind mount of `source` shows: names, types, modes, contents; never times. */
+/**
+ * One digest over what a bind mount of `source` shows: names, types, modes, contents; never times, nor where it lies. A
+ * context's own mode doesn't count either: it is what git or an archive made of it.
+ */
 async function treeDigest(context: Context, source: string, at: Span): Promise<string> {
-  const path = rawPath(source.replace(/^[./]+|\/+$/g, ''));
+  const path = rawPath(source.replace(/^\/+|\/+$/g, ''));
   const top = path === '' ? null : context.lookup(path);
   if (path !== '' && top === null) {
     throw new BuildError('MOUNT_SOURCE_NOT_FOUND', {
@@ -74,15 +77,18 @@ async function treeDigest(context: Context, source: string, at: Span): Promise<s
       at,
     });
   }
-  const found = top !== null && top.type !== 'dir' ? [top] : await context.walk(path);
+  const found = [
+    ...(top === null ? [] : [top]),
+    ...(top === null || top.type === 'dir' ? await context.walk(path) : []),
+  ];
   const files = found.filter((file) => file.type === 'file');
   const digests = await context.digests(files);
   const digestOf = new Map(files.map((file, i) => [file, digests[i]]));
   const hash = createHash('sha256');
-  for (const file of found) hash.update(`${JSON.stringify(shown(file))} ${digestOf.get(file) ?? ''}\n`);
+  for (const file of found) hash.update(`${JSON.stringify(shown(file, path))} ${digestOf.get(file) ?? ''}\n`);
   return hash.digest('hex');
 }
 
-function shown({ path, type, mode, linkTarget }: FileStat): unknown[] {
-  return [path, type, mode, linkTarget];
+function shown({ path, type, mode, linkTarget }: FileStat, top: string): unknown[] {
+  return [path.slice(top.length), type, mode, linkTarget];
 }

@@ -1,35 +1,60 @@
 // What a vertex's result depends on, as one digest. Pure, and the same in a browser: hence @noble/hashes.
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { DiffId } from '#store';
+import type { DiffId, Platform } from '#store';
 import type { CopyVertex, MkdirVertex, RunMount, RunVertex } from '../graph/index.js';
 
 /** Raised whenever the meaning of a key changes: no record made under other rules is ever used. */
-const keyVersion = 1;
+const keyVersion = 2;
+
+/** Digests of what a vertex reads besides its parent, by name: 'content' of a COPY, '/src' for what is mounted there. */
+export type KeyInputs = Readonly<Record<string, string>>;
+
+/** All that a key is made of. */
+interface KeyParts {
+  readonly keyVersion: number;
+  readonly platform: Platform;
+  /** Digest of the layers that the step begins with; null where they have no part in its result. */
+  readonly stack: string | null;
+  readonly does: StepDefinition;
+  readonly inputs: KeyInputs;
+}
+
+/** What a step does, without places in the Buildfile and without values that must not matter. */
+type StepDefinition =
+  | ({ readonly kind: 'run'; readonly mounts: readonly object[] } & Pick<
+      RunVertex,
+      'args' | 'script' | 'env' | 'cwd' | 'user' | 'network'
+    >)
+  | { readonly kind: 'copy'; readonly epoch?: number }
+  | { readonly kind: 'mkdir'; readonly path: string; readonly user: string; readonly epoch?: number };
 
 /**
- * The key of one vertex: what it does, the tree it does it to, and the content of what it reads.
+ * What the result of one vertex depends on: what it does, the tree it does it to, and the content of what it reads.
  *
  * @param stack layers of the parent, base first
  * @param inputs digests of everything else it reads, by name
- * @returns 64 hex digits
  */
-export function cacheKey(
+export function keyParts(
   vertex: RunVertex | CopyVertex | MkdirVertex,
   stack: readonly DiffId[],
-  inputs: Readonly<Record<string, string>>,
-): string {
-  return digestOf({
+  inputs: KeyInputs,
+): KeyParts {
+  return {
     keyVersion,
     platform: vertex.platform,
     stack: vertex.kind === 'copy' && vertex.link ? null : digestOf(stack), // with --link the files land in an empty tree
     does: definition(vertex),
     inputs,
-  });
+  };
 }
 
-/** What the vertex does, without places in the Buildfile and without values that must not matter. */
-function definition(vertex: RunVertex | CopyVertex | MkdirVertex): unknown {
+/** @returns 64 hex digits */
+export function cacheKey(parts: KeyParts): string {
+  return digestOf(parts);
+}
+
+function definition(vertex: RunVertex | CopyVertex | MkdirVertex): StepDefinition {
   switch (vertex.kind) {
     case 'run':
       return {
@@ -49,11 +74,23 @@ function definition(vertex: RunVertex | CopyVertex | MkdirVertex): unknown {
   }
 }
 
-/** Which cache a step has at hand, and with whom it shares it, changes nothing of what it does. */
-function mountDefinition({ at: _, ...mount }: RunMount): unknown {
-  if (mount.kind !== 'cache') return mount;
-  const { id: _id, namespace: _namespace, sharing: _sharing, ...does } = mount;
-  return does;
+/**
+ * What a bind mount shows is among the inputs, wherever it comes from; which cache a step has at hand, and with whom it
+ * shares it, changes nothing of what it does.
+ */
+function mountDefinition({ at: _, ...mount }: RunMount): object {
+  switch (mount.kind) {
+    case 'bind': {
+      const { from: _from, source: _source, ...does } = mount;
+      return does;
+    }
+    case 'cache': {
+      const { id: _id, namespace: _namespace, sharing: _sharing, ...does } = mount;
+      return does;
+    }
+    default:
+      return mount;
+  }
 }
 
 /** The one time that counts: it was asked for. */

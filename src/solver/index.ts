@@ -1,6 +1,6 @@
+export type { KeyInputs } from './cache-key.js';
 export {
   type Executed,
-  type KeyInputs,
   type Solved,
   type SolvedVertices,
   type SolverEffects,

@@ -2,11 +2,8 @@
 import type { DiffId } from '#store';
 import type { EventSink } from '../base/index.js';
 import type { BaseVertex, BuildGraph, CopyVertex, MkdirVertex, RunVertex, Vertex, VertexId } from '../graph/index.js';
-import { cacheKey } from './cache-key.js';
+import { cacheKey, type KeyInputs, keyParts } from './cache-key.js';
 import { Semaphore } from './semaphore.js';
-
-/** Digests of what a vertex reads besides its parent, by name ('src/a.ts': digest). */
-export type KeyInputs = Readonly<Record<string, string>>;
 
 /** Result of one vertex: the stack of layers that its tree consists of, base first. */
 export interface Solved {
@@ -139,7 +136,7 @@ async function settleWork(
   const { effects, inFlight } = work;
   const inputs = await effects.findInputs(vertex, solved);
   if (inputs === null) return execute(vertex, stack, solved, null, work);
-  const key = cacheKey(vertex, stack, inputs);
+  const key = cacheKey(keyParts(vertex, stack, inputs));
   const hit = lookup(vertex, key, stack, work);
   if (hit) return hit;
   const twin = inFlight.get(key);
@@ -189,7 +186,7 @@ async function execute(
     return effects.execute(vertex, solved, signal);
   });
   // What was really read: a file may have changed since findInputs looked at it.
-  const key = cacheKey(vertex, stack, inputs);
+  const key = cacheKey(keyParts(vertex, stack, inputs));
   const made = { diffId, inputs, createdMs: Date.now() };
   if (!work.useCache(vertex)) {
     effects.recordCache(key, made);
