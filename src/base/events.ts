@@ -37,6 +37,8 @@ export type BuildEvent =
       readonly message: string;
       readonly at: Span | undefined;
       readonly hint: string | undefined;
+      /** Set if a build check found it: `code` is the name of its rule. */
+      readonly check?: { readonly description: string; readonly url: string } | undefined;
     }
   | {
       readonly type: 'build-done';

@@ -10,6 +10,10 @@ export interface IgnoreMatcher {
   ignores(path: string): boolean;
   /** True if `directory` is ignored and no pattern can take back anything below it: a walk need not enter it. */
   prunesDirectory(directory: string): boolean;
+  /** True if some pattern begins with '!'. */
+  readonly takesBack: boolean;
+  /** True if a pattern means every path there is: '*', '**' or both with a slash between. */
+  readonly ignoresAll: boolean;
 }
 
 /**
@@ -59,6 +63,7 @@ export function globMatcher(pattern: string): (path: string) => boolean {
 }
 
 interface Pattern {
+  readonly text: string;
   readonly exclusion: boolean;
   readonly glob: Glob;
 }
@@ -92,7 +97,7 @@ function compilePattern(text: string): Pattern | null | 'malformed' {
   const pattern = exclusion ? cleaned.slice(1) : cleaned;
   if (pattern === '' || !compileGlob(pattern)) return 'malformed';
   const glob = affixGlob(pattern) ?? compileDeepGlob(pattern);
-  return glob ? { exclusion, glob } : 'malformed';
+  return glob ? { text: pattern, exclusion, glob } : 'malformed';
 }
 
 /** A `**` at one end with nothing special in the rest is a comparison of text: '**.md' is any path that ends so. */
@@ -134,8 +139,12 @@ function matcher(patterns: readonly Pattern[]): IgnoreMatcher {
     return known;
   };
 
-  if (patterns.length === 0) return { ignores: () => false, prunesDirectory: () => false };
+  const takesBack = exclusions.length > 0;
+  const ignoresAll = patterns.some(({ text, exclusion }) => !exclusion && ['*', '**', '**/*'].includes(text));
+  if (patterns.length === 0) return { ignores: () => false, prunesDirectory: () => false, takesBack, ignoresAll };
   return {
+    takesBack,
+    ignoresAll,
     ignores: (path) => path !== '' && path !== '.' && decide(path).ignored,
     prunesDirectory: (directory) =>
       directory !== '' &&

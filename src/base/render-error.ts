@@ -1,7 +1,7 @@
 // An error as people read it: what happened, the Buildfile's lines with a caret, what to do.
 import { CodedError } from '#native';
 import { BuildError } from './errors.js';
-import { lineAndColumn, type SourceFile, type Span } from './span.js';
+import { lineAndColumn, lineCount, lineText, type SourceFile, type Span } from './span.js';
 
 /** The text for standard error, without a final newline. Errors that are no CodedError are bugs and say so. */
 export function renderError(error: unknown): string {
@@ -14,6 +14,21 @@ export function renderError(error: unknown): string {
   if (error instanceof BuildError && error.at) lines.push(...excerpt(error.at));
   if (error instanceof BuildError) lines.push(...error.notes.map(printable));
   if (error.hint) lines.push(`help: ${printable(error.hint)}`);
+  return lines.join('\n');
+}
+
+/** What is worth a person's eye, in the form of an error. */
+export interface Warning {
+  readonly code: string;
+  readonly message: string;
+  readonly at: Span;
+  readonly hint: string | undefined;
+}
+
+/** The text for standard error, without a final newline. */
+export function renderWarning({ code, message, at, hint }: Warning): string {
+  const lines = [`warning[${code}]: ${printable(message)}`, ...excerpt(at)];
+  if (hint) lines.push(`help: ${printable(hint)}`);
   return lines.join('\n');
 }
 
@@ -37,8 +52,8 @@ const shownColumns = 200;
 function excerpt(at: Span): string[] {
   const { line, column } = lineAndColumn(at.file, at.start);
   const last = lineAndColumn(at.file, Math.max(at.start, at.end - 1)).line;
-  const all = at.file.text.split('\n').map((text) => text.replace(/\r$/, ''));
-  const shown = all.slice(line - 1, Math.min(last, line - 1 + shownLines));
+  const count = Math.min(last - line + 1, shownLines, lineCount(at.file) - line + 1);
+  const shown = Array.from({ length: count }, (_, i) => lineText(at.file, line + i));
   const margin = ' '.repeat(String(line + shown.length - 1).length);
   const skipped = last > line || column <= shownColumns / 2 ? 0 : column - shownColumns / 2;
   const pieces = shown.map((text) => text.slice(skipped, skipped + shownColumns));

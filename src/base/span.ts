@@ -15,9 +15,36 @@ export interface Span {
 
 /** 1-based line and column of an offset. */
 export function lineAndColumn(file: SourceFile, offset: number): { line: number; column: number } {
-  const before = file.text.slice(0, offset);
-  const lineStart = before.lastIndexOf('\n') + 1;
-  let line = 1;
-  for (const char of before) if (char === '\n') line++;
-  return { line, column: offset - lineStart + 1 };
+  const starts = lineStarts(file);
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle]! <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: Math.min(offset, file.text.length) - starts[low]! + 1 };
+}
+
+/** The text of a line (1-based) without its end. */
+export function lineText(file: SourceFile, line: number): string {
+  const starts = lineStarts(file);
+  const next = starts[line];
+  return file.text.slice(starts[line - 1], next === undefined ? undefined : next - 1).replace(/\r$/, '');
+}
+
+export function lineCount(file: SourceFile): number {
+  return lineStarts(file).length;
+}
+
+/** Kept for each file: a file with thousands of findings is searched for its lines once. */
+const knownStarts = new WeakMap<SourceFile, readonly number[]>();
+
+function lineStarts(file: SourceFile): readonly number[] {
+  const known = knownStarts.get(file);
+  if (known !== undefined) return known;
+  const starts = [0];
+  for (let at = file.text.indexOf('\n'); at >= 0; at = file.text.indexOf('\n', at + 1)) starts.push(at + 1);
+  knownStarts.set(file, starts);
+  return starts;
 }

@@ -13,6 +13,20 @@ export function closest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
+/** The candidate that differs from `word` in the fewest characters, at most `distance`; case counts. */
+export function nearest(word: string, candidates: Iterable<string>, distance: number): string | undefined {
+  let best: string | undefined;
+  let limit = distance + 1;
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - word.length) >= limit) continue;
+    const found = editDistance(word, candidate);
+    if (found >= limit) continue;
+    best = candidate;
+    limit = found;
+  }
+  return best;
+}
+
 /** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];

@@ -1,12 +1,13 @@
 // Events → stable, greppable lines: '#3 [build 2/5] RUN make', its output, '#3 DONE 1.2s' or '#3 CACHED'.
 import type { BuildEvent, EventSink } from '../base/index.js';
-import { lineAndColumn } from '../base/index.js';
+import { lineAndColumn, renderWarning } from '../base/index.js';
 import { LineCutter } from './lines.js';
 
 export function plainReport(write: (text: string) => void): EventSink {
   const steps = new Map<number, { started: number; out: LineCutter; err: LineCutter; shownProgress: string }>();
   const print = (vertex: number, text: string): void => write(`#${vertex + 1} ${text}\n`);
 
+  let warnings = 0;
   const bases = new Map<string, string>();
   const base = (event: Extract<BuildEvent, { type: 'base-progress' }>): void => {
     const text = progressText(event);
@@ -52,16 +53,20 @@ export function plainReport(write: (text: string) => void): EventSink {
       case 'vertex-failed':
         return end(event.vertex, event.canceled ? 'CANCELED' : `ERROR after ${seconds(event.durationMs)}`);
       case 'warning':
+        warnings++;
         return write(`${warningText(event)}\n`);
       case 'build-done':
-        return write(
+        write(
           `built ${event.digest}${event.tags.length ? ` as ${event.tags.join(', ')}` : ''} in ${seconds(event.durationMs)}\n`,
         );
+        if (warnings > 0) write(`${warnings === 1 ? '1 warning' : `${warnings} warnings`} found\n`);
+        return;
     }
   };
 }
 
 function warningText(event: Extract<BuildEvent, { type: 'warning' }>): string {
+  if (event.check && event.at) return renderWarning({ ...event, at: event.at });
   const at = event.at && lineAndColumn(event.at.file, event.at.start);
   const place = event.at && at ? ` (${event.at.file.name}:${at.line})` : '';
   return `warning[${event.code}]: ${safe(event.message)}${place}${event.hint ? `\nhelp: ${safe(event.hint)}` : ''}`;
