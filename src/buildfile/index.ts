@@ -8,6 +8,8 @@ export type {
   CommandInstruction,
   CommandLine,
   CopyInstruction,
+  Directive,
+  FromInstruction,
   HealthcheckInstruction,
   Heredoc,
   Instruction,

@@ -1,6 +1,6 @@
 import type { SourceFile, Span } from '../base/index.js';
 import type { HeredocOpener } from './heredoc.js';
-import type { Heredoc } from './types.js';
+import type { Heredoc, Word } from './types.js';
 
 /** One instruction on one line of text. */
 export interface LogicalLine {
@@ -9,6 +9,8 @@ export interface LogicalLine {
   /** Where the pieces of `text` come from, ascending: `text` from offset `at` on lies in the file from `from` on. */
   readonly pieces: readonly { readonly at: number; readonly from: number }[];
   readonly heredocs: readonly { readonly opener: HeredocOpener; readonly heredoc: Heredoc }[];
+  /** The comments right above it, without '#': an empty line or an empty comment parts them from it. */
+  readonly comments: readonly Word[];
   /** Offset in the file of the first empty line that it goes on after. */
   readonly emptyLine: number | null;
   /** Offset in the file after the line, heredoc bodies included. */

@@ -5,7 +5,16 @@ import { type Fragments, type IncludeChain, openFragment } from './include.js';
 import { parseInstruction } from './instruction.js';
 import type { LogicalLine } from './logical-line.js';
 import { scanLines } from './scan.js';
-import type { ArgInstruction, Buildfile, EscapeCharacter, FromInstruction, Instruction, Stage } from './types.js';
+import type {
+  ArgInstruction,
+  Buildfile,
+  Directive,
+  EscapeCharacter,
+  FromInstruction,
+  Instruction,
+  Stage,
+  Word,
+} from './types.js';
 
 export interface ParseOptions {
   /** The build argument BUILDKIT_SYNTAX: names the language in place of the file. */
@@ -26,10 +35,12 @@ export function parseBuildfile(file: SourceFile, options: ParseOptions = {}): Bu
   const globalArgs: ArgInstruction[] = [];
   const stages: (Stage & { instructions: Instruction[] })[] = [];
   const emptyContinuations: Span[] = [];
+  const comments = new Map<Instruction | FromInstruction, readonly Word[]>();
   forEachInstruction(file, escapeChar, options.fragments, (instruction, line) => {
     if (line.emptyLine !== null) {
       emptyContinuations.push({ file: line.file, start: line.emptyLine, end: line.emptyLine });
     }
+    if (line.comments.length > 0) comments.set(instruction, withoutDirectives(line.comments, directives));
     if (instruction.keyword === 'FROM') stages.push({ index: stages.length, from: instruction, instructions: [] });
     else if (stages.length > 0) stages.at(-1)!.instructions.push(instruction);
     else if (instruction.keyword === 'ARG') globalArgs.push(instruction);
@@ -42,7 +53,15 @@ export function parseBuildfile(file: SourceFile, options: ParseOptions = {}): Bu
     }
   });
   if (stages.length === 0) throw nothingToBuild(file, globalArgs);
-  return { file, directives, frontend, escapeChar, globalArgs, stages, emptyContinuations };
+  return { file, directives, frontend, escapeChar, globalArgs, stages, emptyContinuations, comments };
+}
+
+function withoutDirectives(comments: readonly Word[], directives: readonly Directive[]): readonly Word[] {
+  const isDirective = ({ at }: Word): boolean =>
+    directives.some(
+      (directive) => directive.at.file === at.file && at.start <= directive.at.start && directive.at.start < at.end,
+    );
+  return directives.length === 0 ? comments : comments.filter((comment) => !isDirective(comment));
 }
 
 /** Files that include others twice, which include others twice, are small and mean a lot. */

@@ -6,7 +6,7 @@ import { splitFlags } from './flags.js';
 import { findHeredocs, type HeredocOpener } from './heredoc.js';
 import { parseStringArray } from './json-array.js';
 import { type LogicalLine, spanOf } from './logical-line.js';
-import type { EscapeCharacter, Heredoc } from './types.js';
+import type { EscapeCharacter, Heredoc, Word } from './types.js';
 
 /**
  * Splits the file from `start` on.
@@ -14,24 +14,43 @@ import type { EscapeCharacter, Heredoc } from './types.js';
  */
 export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCharacter): LogicalLine[] {
   const lines: LogicalLine[] = [];
+  let comments: Word[] = [];
   let at = start;
   while (at < file.text.length) {
+    const from = at;
     const joined = joinLine(file.text, at, escapeChar);
     at = joined.next;
-    if (skipBlanks(joined.text, 0) === joined.text.length) continue;
+    if (skipBlanks(joined.text, 0) === joined.text.length) {
+      const comment = commentIn(file, from, at);
+      if (comment === null) comments = [];
+      else comments.push(comment);
+      continue;
+    }
     const line = {
       file,
       text: joined.text,
       pieces: joined.pieces,
       heredocs: [],
+      comments,
       emptyLine: joined.emptyLine,
       end: joined.end,
     };
     const bodies = readHeredocs(line, at);
     at = bodies.next;
     lines.push(bodies.heredocs.length > 0 ? { ...line, heredocs: bodies.heredocs, end: bodies.end } : line);
+    comments = [];
   }
   return lines;
+}
+
+/** What a line that is no instruction says; null if it is empty, or a comment without words. */
+function commentIn(file: SourceFile, start: number, next: number): Word | null {
+  const hash = skipBlanks(file.text, start);
+  if (hash >= next || file.text[hash] !== '#') return null;
+  const line = file.text.slice(hash + 1, next);
+  const text = line.trim();
+  const from = hash + 1 + (line.length - line.trimStart().length);
+  return text === '' ? null : { text, at: { file, start: from, end: from + text.length } };
 }
 
 interface JoinedLine {
