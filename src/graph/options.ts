@@ -1,6 +1,7 @@
 // What a plan is made from, besides the Buildfile.
 import type { Digest, ImageConfig, Platform } from '#store';
 import type { Span } from '../base/index.js';
+import type { Instruction, Stage } from '../buildfile/index.js';
 
 export interface PlanOptions {
   /** Name or number of the stage to build; the last one if undefined. */
@@ -17,6 +18,25 @@ export interface PlanOptions {
   readonly contexts: ReadonlyMap<string, NamedContext>;
   /** Reads what FROM --platform says. @throws BuildError PLATFORM_INVALID */
   parsePlatform(text: string, at: Span): Platform;
+  /** Is told of each instruction just before it is planned. */
+  readonly watch?: ((step: PlanStep) => void) | undefined;
+}
+
+/** An instruction, and what is known of its stage where it begins. */
+export interface PlanStep {
+  readonly stage: Stage;
+  /** Number of the stage that this one stands on; null: an image, or nothing. */
+  readonly parent: number | null;
+  /** Key of the image at the bottom; null for scratch. */
+  readonly base: string | null;
+  readonly instruction: Instruction;
+  /** A trigger of what the stage stands on. */
+  readonly onbuild: boolean;
+  /** Variables that have a value, and all that an ARG has declared. */
+  readonly env: ReadonlyMap<string, string>;
+  readonly args: ReadonlyMap<string, string | null>;
+  /** Of the image config: empty where SHELL was never given. */
+  readonly shell: readonly string[];
 }
 
 type NamedContext = { readonly kind: 'directory' } | { readonly kind: 'image'; readonly ref: string };

@@ -16,7 +16,7 @@ import {
   type StageState,
   stepName,
 } from './stage-state.js';
-import { type NeededStage, neededStages } from './stages.js';
+import { allStages, type NeededStage, type NeededStages, neededStages } from './stages.js';
 import type { BuildGraph, PlannedStage, Vertex, VertexId } from './types.js';
 import { expand, proxyVariables, unusedArguments } from './variables.js';
 
@@ -28,19 +28,7 @@ import { expand, proxyVariables, unusedArguments } from './variables.js';
  */
 export function planBuild(file: Buildfile, options: PlanOptions, bases: ReadonlyMap<string, BaseImage>): BuildGraph {
   const needed = neededStages(file, options, bases);
-  const [missing] = needed.missing;
-  if (missing) throw new Error(`planBuild was not given the base ${missing.key}`);
-
-  const vertices: Vertex[] = [];
-  const states = new Map<number, StageState>();
-  const context = openContext({ file, options, bases, globals: needed.globals, vertices, states });
-  const stages: PlannedStage[] = [];
-  for (const [index, stage] of needed.stages) {
-    const first = vertices.length;
-    states.set(index, planStage(context, index, stage, states));
-    stages.push({ name: stage.stage.from.name, index: stage.stage.index, first, end: vertices.length });
-  }
-
+  const { context, states, vertices, stages } = planStages(file, options, bases, needed);
   const result = states.get(needed.target)!;
   const labels = [...result.labels, ...options.labels];
   return {
@@ -54,6 +42,42 @@ export function planBuild(file: Buildfile, options: PlanOptions, bases: Readonly
     history: result.history,
     warnings: [...context.warnings, ...unusedArguments(options.buildArgs, declaredArguments(file, needed.stages))],
   };
+}
+
+/**
+ * Plans every stage, whether the target needs it or not, for what that says: `watch` is told of each instruction.
+ *
+ * @throws BuildError as planBuild
+ */
+export function rehearseStages(file: Buildfile, options: PlanOptions, bases: ReadonlyMap<string, BaseImage>): void {
+  planStages(file, options, bases, allStages(file, options, bases));
+}
+
+interface Planned {
+  readonly context: PlanContext;
+  readonly states: ReadonlyMap<number, StageState>;
+  readonly vertices: readonly Vertex[];
+  readonly stages: readonly PlannedStage[];
+}
+
+function planStages(
+  file: Buildfile,
+  options: PlanOptions,
+  bases: ReadonlyMap<string, BaseImage>,
+  needed: NeededStages,
+): Planned {
+  const [missing] = needed.missing;
+  if (missing) throw new Error(`the base ${missing.key} was not given`);
+  const vertices: Vertex[] = [];
+  const states = new Map<number, StageState>();
+  const context = openContext({ file, options, bases, globals: needed.globals, vertices, states });
+  const stages: PlannedStage[] = [];
+  for (const [index, stage] of needed.stages) {
+    const first = vertices.length;
+    states.set(index, planStage(context, index, stage, states));
+    stages.push({ name: stage.stage.from.name, index: stage.stage.index, first, end: vertices.length });
+  }
+  return { context, states, vertices, stages };
 }
 
 function openContext(parts: {
@@ -102,7 +126,11 @@ function planStage(
   states: ReadonlyMap<number, StageState>,
 ): StageState {
   const state = startStage(context, index, needed, states);
+  const parent = needed.base.kind === 'stage' ? needed.base.index : null;
   for (const { instruction, onbuild } of needed.instructions) {
+    const { base, env, args } = state;
+    const { stage } = needed;
+    context.options.watch?.({ stage, parent, base, instruction, onbuild, env, args, shell: state.config.Shell ?? [] });
     switch (instruction.keyword) {
       case 'RUN':
         planRun(context, state, instruction, onbuild);

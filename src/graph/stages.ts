@@ -53,13 +53,29 @@ export function neededStages(
   options: PlanOptions,
   known: ReadonlyMap<string, BaseImage>,
 ): NeededStages {
+  const target = findTarget(file, options.target);
+  return stagesFrom([target], file, options, known);
+}
+
+/** The same as if every stage were needed; the target is the last one. @throws BuildError as requiredBases */
+export function allStages(file: Buildfile, options: PlanOptions, known: ReadonlyMap<string, BaseImage>): NeededStages {
+  return stagesFrom([...file.stages.keys()], file, options, known);
+}
+
+/** @param targets ascending, of which the last is the target */
+function stagesFrom(
+  targets: readonly number[],
+  file: Buildfile,
+  options: PlanOptions,
+  known: ReadonlyMap<string, BaseImage>,
+): NeededStages {
   const globals = globalVariables(file, options);
   const stages = new Map<number, NeededStage>();
   const missing = new Map<string, BaseRequest>();
-  const target = findTarget(file, options.target);
+  const target = targets.at(-1)!;
 
   // Every origin lies above its user, so the highest number is always next and nothing can recurse.
-  const wanted = new Set([target]);
+  const wanted = new Set(targets);
   const want = (origin: Origin): void => {
     if (origin.kind === 'stage') wanted.add(origin.index);
     if (origin.kind === 'image' && !known.has(origin.request.key)) missing.set(origin.request.key, origin.request);
