@@ -83,7 +83,7 @@ export { copyBetweenStores } from './transport/copy-store.js';
 export { type ExportOptions, exportLayout } from './transport/layout-export.js';
 export { importLayout, type LayoutOptions } from './transport/layout-import.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
-export { type PullOptions, pullImage } from './transport/pull.js';
+export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';
 export { type PushOptions, pushImage } from './transport/push.js';
 export type { ReceiveOptions } from './transport/receive.js';
 export type { RegistryOptions } from './transport/registry-access.js';

@@ -1,3 +1,4 @@
+export { baseConfigOf } from './base-facts.js';
 export type { BaseOptions } from './base-options.js';
 export { type DebianOptions, importDebian } from './debian.js';
 export { type HostBaseOptions, importHostBase } from './host-base.js';

@@ -44,6 +44,12 @@ export async function resolveReference(
   return image;
 }
 
+/** What the store has of a full name, and a build would take; null: the registry is asked. */
+export async function findStored(store: Store, name: string, platform: Platform): Promise<StoredImage | null> {
+  const tagged = await readTagged(store, name, platform);
+  return readKnown(store, tagged, readPulled(store, name), platform);
+}
+
 /** By platform the digest that a registry gave for a name. */
 type Pulled = Readonly<Record<string, StoredImage['digest']>>;
 

@@ -30,7 +30,7 @@ export async function resolveBase(store: Store, lease: Lease, ref: string, optio
 }
 
 async function fromSource(store: Store, lease: Lease, ref: string, options: BaseOptions): Promise<StoredImage> {
-  const [, scheme = '', path = ''] = schemes.exec(ref) ?? [];
+  const { scheme, path } = splitScheme(ref);
   switch (scheme) {
     case 'host':
       return importHostBase(store, lease, path, options);
@@ -50,6 +50,12 @@ async function fromSource(store: Store, lease: Lease, ref: string, options: Base
 
 /** 'host:5000/app' is an image of a registry: where a name could look alike, the slashes count. */
 const schemes = /^(host(?=:\/\/)|docker-image(?=:\/\/)|oci-layout|oci-archive|docker-archive):(?:\/\/)?(.*)$/s;
+
+/** `scheme` '' for the name of an image. */
+export function splitScheme(ref: string): { scheme: string; path: string } {
+  const [, scheme = '', path = ''] = schemes.exec(ref) ?? [];
+  return { scheme, path };
+}
 
 async function fromLayout(store: Store, lease: Lease, text: string, options: BaseOptions): Promise<StoredImage> {
   const [dir, name] = splitPath(text);

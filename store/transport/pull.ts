@@ -2,12 +2,12 @@
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
 import { formatReference, parseReference, type Reference } from '../image/reference.js';
-import { resolveImage } from '../image/resolve.js';
+import { type ResolvedImage, resolveImage } from '../image/resolve.js';
 import type { Lease, StoredImage } from '../types.js';
-import { mediaTypes } from '../words.js';
+import { type Digest, type ImageConfig, mediaTypes } from '../words.js';
 import { type ReceiveOptions, receiveImage } from './receive.js';
 import type { RegistryOptions } from './registry-access.js';
-import { openRegistry } from './registry-client.js';
+import { openRegistry, type Registry } from './registry-client.js';
 import { fetchBlob, fetchDocument, fetchManifest } from './registry-fetch.js';
 
 export interface PullOptions extends ReceiveOptions, RegistryOptions {}
@@ -23,6 +23,24 @@ export async function pullImage(
   reference: Reference | string,
   options: PullOptions = {},
 ): Promise<StoredImage> {
+  return withRemote(reference, options, (resolved, registry, name) =>
+    receiveImage(store, lease, resolved, name, (layer) => fetchBlob(registry, layer), options),
+  );
+}
+
+/** The image's documents without its layers; nothing is stored. @throws StoreError as pullImage */
+export async function readRemoteConfig(
+  reference: Reference | string,
+  options: RegistryOptions & Pick<PullOptions, 'platform'>,
+): Promise<{ digest: Digest; config: ImageConfig }> {
+  return withRemote(reference, options, async ({ digest, config }) => ({ digest, config }));
+}
+
+async function withRemote<T>(
+  reference: Reference | string,
+  options: RegistryOptions & Pick<PullOptions, 'platform'>,
+  work: (resolved: ResolvedImage, registry: Registry, name: string) => Promise<T>,
+): Promise<T> {
   const wanted = typeof reference === 'string' ? parseReference(reference) : reference;
   const name = formatReference(wanted);
   const registry = await openRegistry(wanted, 'pull', options);
@@ -35,7 +53,7 @@ export async function pullImage(
       if (!isManifestType(document.mediaType)) return fetchDocument(registry, document.digest);
       return (await fetchManifest(registry, document.digest)).bytes;
     });
-    return await receiveImage(store, lease, resolved, name, (layer) => fetchBlob(registry, layer), options);
+    return await work(resolved, registry, name);
   } finally {
     registry.close();
   }
