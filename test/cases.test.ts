@@ -54,7 +54,7 @@ async function look(person: Person, name: string, expected: Expectation): Promis
   const { dir, tag, result, image } = await build(person, name, expected);
   const seen = { ...expected, exit: result.code ?? -1, ...seenText(expected, result, update) };
   if (expected.nowhere) Object.assign(seen, { nowhere: expected.nowhere.filter((text) => !holds(person.store, text)) });
-  if (image === null) return expected.exit === 0 ? { ...seen, error: errorLines(result) } : seen;
+  if (image === null) return expected.exit === 0 && !asksOnly(expected) ? { ...seen, error: errorLines(result) } : seen;
   Object.assign(seen, seenImage(expected, image));
   if (expected.output === undefined) return seen;
   const { stdout, stderr } = await person.run(['run', tag, ...(expected.run ?? [])], optionsOf(expected, dir));
@@ -93,8 +93,15 @@ async function buildNow(person: Person, name: string, expected: Expectation): Pr
   const args = ['-f', 'Buildfile', '-t', tag, '--iidfile', 'digest', ...(expected.args ?? []), context];
   const result = await person.run(args, options);
   const image =
-    result.code === 0 ? await readImageFiles(person.store, readFileSync(join(dir, 'digest'), 'utf8')) : null;
+    result.code === 0 && !asksOnly(expected)
+      ? await readImageFiles(person.store, readFileSync(join(dir, 'digest'), 'utf8'))
+      : null;
   return { dir, tag, result, image };
+}
+
+/** With --call nothing is built. */
+function asksOnly({ stdout, findings }: Expectation): boolean {
+  return stdout !== undefined || findings !== undefined;
 }
 
 function optionsOf(expected: Expectation, cwd: string): RunOptions {

@@ -3,15 +3,16 @@ import { availableParallelism } from 'node:os';
 import type { Host } from '#native';
 import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#store';
 import { unlessInterrupted } from '../base/index.js';
-import { type BuildGraph, planBuild } from '../graph/index.js';
+import type { BuildGraph } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
-import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Solved, solve } from '../solver/index.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
 import { resolveEpoch } from './epoch.js';
 import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
+import { planChecked } from './plan-checked.js';
+import { planOptions } from './plan-options.js';
 import type { BuildIo, BuildRequest } from './request.js';
 import { rewriteTimestamps } from './rewrite-timestamps.js';
 
@@ -43,18 +44,9 @@ export async function buildImage(request: BuildRequest, io: BuildIo): Promise<St
 async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
   const file = parseRequested(request);
   if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
-  const asked = {
-    target: request.target,
-    buildArgs: request.buildArgs,
-    labels: request.labels,
-    platform: request.platform ?? hostPlatform(),
-    buildPlatform: hostPlatform(),
-    contexts: request.contexts,
-    parsePlatform,
-  };
-  const options = await resolveEpoch(file, asked, request, io);
+  const options = await resolveEpoch(file, planOptions(request), request, io);
   const bases = await unlessInterrupted(loadBases(file, options, { request, io, lease }), io.signal);
-  const graph = withNetwork(planBuild(file, options, bases), request.network);
+  const graph = withNetwork(planChecked(file, options, bases, { request, io }), request.network);
   announce(graph, request, io);
   warnUnknownStages(file, request, io.emit);
 

@@ -9,6 +9,8 @@ export interface BuildOptions {
   readonly buildArgFile?: readonly string[];
   readonly buildContext?: readonly string[];
   readonly cache: boolean;
+  readonly call?: string;
+  readonly check?: boolean;
   readonly file?: string;
   readonly iidfile?: string;
   readonly label?: readonly string[];
@@ -41,6 +43,8 @@ export const buildOptions: readonly Option[] = [
   several('--build-arg <name[=value]>', 'value of an ARG; without =value it is taken from the environment'),
   several('--build-arg-file <file>', 'a file of build arguments, NAME=VALUE a line; --build-arg goes before it'),
   several('--build-context <name=source>', 'a named context: a directory, oci-layout://DIR[:tag], or an image'),
+  option('--call <method>', 'check, outline or targets: say something of the build instead of doing it; ,format=json'),
+  option('--check', 'check the Buildfile and build nothing (--call=check)'),
   option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)'),
   option('--iidfile <file>', "write the image's digest to a file"),
   ...accepted('--compress', '--force-rm', '--layers', '--load', '--rm'),

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { EventSink } from '../base/index.js';
 import { buildImage } from '../build/index.js';
 import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
+import { methodCalled } from './build-method.js';
 import { type BuildOptions, buildOptions, type ProgressKind, progressKinds } from './build-options.js';
 import { buildRequest } from './build-request.js';
 import { type Cli, ToldError, UsageError } from './cli.js';
@@ -30,7 +31,12 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   }
   const request = buildRequest(options, command.args[0] ?? '.', cli);
   const kind = progressKind(options, cli.env);
+  const call = methodCalled(options);
   const store = await cli.openStore(options.store, { sync: options.sync === true });
+  if (call !== null) {
+    const { answerCall } = await import('./build-call.js');
+    return answerCall(call, request, { store, emit: progress(kind, cli), out: cli.out });
+  }
   const building = buildImage(request, {
     store,
     openHost: () => cli.openHost(),

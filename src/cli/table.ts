@@ -1,5 +1,5 @@
 /** Rows as aligned columns, as docker and podman print lists. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+export function table(header: readonly string[], rows: readonly (readonly string[])[], gap = '   '): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)));
   return all
@@ -7,7 +7,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
       (row) =>
         `${row
           .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-          .join('   ')
+          .join(gap)
           .trimEnd()}\n`,
     )
     .join('');

@@ -38,6 +38,10 @@ export interface Expectation {
   readonly progress?: readonly string[];
   /** Lines of the message of one that fails, in this order. */
   readonly error?: readonly string[];
+  /** Lines that a build which is only asked about prints. */
+  readonly stdout?: readonly string[];
+  /** The same of --call=check,format=json, each finding on a line. */
+  readonly findings?: readonly string[];
   /** Texts that no file of the store holds. */
   readonly nowhere?: readonly string[];
 }

@@ -14,7 +14,30 @@ export function seenText(expected: Expectation, result: Result, update: boolean)
   return {
     ...lines('progress', progressLines(result)),
     ...lines('error', result.code === 0 ? [] : errorLines(result)),
+    ...(expected.stdout && { stdout: result.stdout.replace(/\n$/, '').split('\n') }),
+    ...(expected.findings && { findings: seenFindings(result) }),
   };
+}
+
+interface CheckJson {
+  readonly warnings: readonly {
+    readonly ruleName: string;
+    readonly detail: string;
+    readonly location: {
+      readonly sourceIndex?: number;
+      readonly ranges: readonly { readonly start: { readonly line: number } }[];
+    };
+  }[];
+  readonly sources: readonly { readonly filename: string }[];
+}
+
+/** 'Buildfile:3 UndefinedVar: …'. */
+function seenFindings({ stdout }: Result): string[] {
+  const { warnings, sources } = JSON.parse(stdout) as CheckJson;
+  return warnings.map(({ ruleName, detail, location }) => {
+    const place = `${sources[location.sourceIndex ?? 0]?.filename}:${location.ranges[0]?.start.line}`;
+    return `${place} ${ruleName}: ${detail}`;
+  });
 }
 
 /** Without times and digests. */
