@@ -9,7 +9,7 @@ export interface LogicalLine {
   /** Where the pieces of `text` come from, ascending: `text` from offset `at` on lies in the file from `from` on. */
   readonly pieces: readonly { readonly at: number; readonly from: number }[];
   readonly heredocs: readonly { readonly opener: HeredocOpener; readonly heredoc: Heredoc }[];
-  /** The comments right above it, without '#': an empty line or an empty comment parts them from it. */
+  /** The comments above it, without '#', down from the last one without words: that parts them from it. */
   readonly comments: readonly Word[];
   /** Offset in the file of the first empty line that it goes on after. */
   readonly emptyLine: number | null;

@@ -22,8 +22,8 @@ export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCha
     at = joined.next;
     if (skipBlanks(joined.text, 0) === joined.text.length) {
       const comment = commentIn(file, from, at);
-      if (comment === null) comments = [];
-      else comments.push(comment);
+      if (comment?.text === '') comments = [];
+      else if (comment !== null) comments.push(comment);
       continue;
     }
     const line = {
@@ -43,14 +43,14 @@ export function scanLines(file: SourceFile, start: number, escapeChar: EscapeCha
   return lines;
 }
 
-/** What a line that is no instruction says; null if it is empty, or a comment without words. */
+/** What a line that is no instruction says; null if it is empty. */
 function commentIn(file: SourceFile, start: number, next: number): Word | null {
   const hash = skipBlanks(file.text, start);
   if (hash >= next || file.text[hash] !== '#') return null;
   const line = file.text.slice(hash + 1, next);
   const text = line.trim();
   const from = hash + 1 + (line.length - line.trimStart().length);
-  return text === '' ? null : { text, at: { file, start: from, end: from + text.length } };
+  return { text, at: { file, start: from, end: from + text.length } };
 }
 
 interface JoinedLine {

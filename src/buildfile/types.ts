@@ -13,7 +13,7 @@ export interface Buildfile {
   readonly stages: readonly Stage[];
   /** The first empty line inside each instruction that goes on after it. */
   readonly emptyContinuations: readonly Span[];
-  /** The comments right above an instruction, without '#'; directives are none. Only of instructions that have some. */
+  /** The comments above an instruction, without '#'; directives are none. Only of instructions that have some. */
   readonly comments: ReadonlyMap<Instruction | FromInstruction, readonly Word[]>;
 }
 

@@ -1,6 +1,5 @@
 // StageNameCasing, FromAsCasing, ConsistentInstructionCasing.
-import type { FromInstruction } from '../buildfile/index.js';
-import type { AnyInstruction, Found, Subject } from './finding.js';
+import { type AnyInstruction, type Found, type Subject, written } from './finding.js';
 
 export function* stageNameCasing({ file }: Subject): Iterable<Found> {
   for (const { from } of file.stages) {
@@ -56,10 +55,6 @@ export function* consistentInstructionCasing({ file }: Subject): Iterable<Found>
       hint: `write ${fitting}`,
     };
   }
-}
-
-function written({ source, keyword }: AnyInstruction | FromInstruction): string {
-  return source.slice(0, keyword.length);
 }
 
 function isConsistent(text: string): boolean {

@@ -1,19 +1,19 @@
 // JSONArgsRecommended, MultipleInstructionsDisallowed.
 import type { Instruction } from '../buildfile/index.js';
 import type { PlanStep } from '../graph/index.js';
-import { type Found, placeOf, type StepRule } from './finding.js';
+import { type Found, placeOf, type StepRule, written } from './finding.js';
 
 export function* jsonArgsRecommended(step: PlanStep): Iterable<Found> {
   const { instruction, shell } = step;
   if (instruction.keyword !== 'CMD' && instruction.keyword !== 'ENTRYPOINT') return;
-  const { keyword, command } = instruction;
+  const { command } = instruction;
   if (command.form === 'exec' || shell.length > 0) return;
   yield {
     rule: 'JSONArgsRecommended',
-    message: `JSON arguments recommended for ${keyword} to prevent unintended behavior related to OS signals`,
+    message: `JSON arguments recommended for ${written(instruction)} to prevent unintended behavior related to OS signals`,
     at: placeOf(step, instruction.at),
     instruction,
-    hint: asJson(keyword, command.text),
+    hint: asJson(instruction.keyword, command.text),
   };
 }
 
@@ -36,10 +36,9 @@ export function multipleInstructions(): StepRule {
     const before = lastOf.get(key);
     lastOf.set(key, { step, instruction });
     if (before === undefined) return;
-    const { keyword } = instruction;
     yield {
       rule: 'MultipleInstructionsDisallowed',
-      message: `Multiple ${keyword} instructions should not be used in the same stage because only the last one will be used`,
+      message: `Multiple ${written(instruction)} instructions should not be used in the same stage because only the last one will be used`,
       at: placeOf(before.step, before.instruction.at),
       instruction: before.instruction,
       hint: 'remove it: a later one of the stage replaces it',

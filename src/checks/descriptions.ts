@@ -1,6 +1,6 @@
 // What comments above FROM and ARG say of stages and arguments: '# NAME what it is'. And InvalidDefinitionDescription,
 // which tells of comments that stand there and say something else.
-import type { Buildfile } from '../buildfile/index.js';
+import type { Buildfile, Word } from '../buildfile/index.js';
 import type { AnyInstruction, Found, Subject } from './finding.js';
 
 /** What the comments above `instruction` say of `name`; '' if nothing. */
@@ -16,6 +16,7 @@ export function* invalidDefinitionDescription({ file }: Subject): Iterable<Found
     const last = comments.filter(({ text }) => !isCheckComment(text)).at(-1);
     const [first] = names;
     if (first === undefined || last === undefined || names.includes(last.text.split(' ', 1)[0]!)) continue;
+    if (!isRightAbove(last, instruction)) continue;
     const form = `# ${names.length > 1 ? '<arg_key>' : first} <description>`;
     yield {
       rule: 'InvalidDefinitionDescription',
@@ -25,6 +26,11 @@ export function* invalidDefinitionDescription({ file }: Subject): Iterable<Found
       hint: 'if it is no description, put an empty line between the comment and the instruction',
     };
   }
+}
+
+/** As the rule's page says; BuildKit itself passes over empty lines. */
+function isRightAbove({ at }: Word, instruction: AnyInstruction): boolean {
+  return !/\n[ \t\r]*\n/.test(at.file.text.slice(at.end, instruction.at.start));
 }
 
 function definedBy(instruction: AnyInstruction): readonly string[] {

@@ -40,3 +40,8 @@ export type StepRule = (step: PlanStep, subject: Subject) => Iterable<Found>;
 export function placeOf({ onbuild, parent, stage }: PlanStep, at: Span): Span {
   return onbuild && parent === null ? stage.from.base.at : at;
 }
+
+/** The keyword as it is written: 'Copy'. */
+export function written({ source, keyword }: AnyInstruction): string {
+  return source.slice(0, keyword.length);
+}

@@ -1,14 +1,7 @@
 // --call=outline: what a build may be given – arguments, secrets, ssh agents – and the caches that it keeps.
 import { posix } from 'node:path';
 import type { Span } from '../base/index.js';
-import {
-  type ArgInstruction,
-  type Buildfile,
-  expandWord,
-  type MountFlag,
-  parseMount,
-  type Word,
-} from '../buildfile/index.js';
+import { type Buildfile, expandWord, type MountFlag, parseMount, type Word } from '../buildfile/index.js';
 import { globalVariables, type NeededStages, type PlanOptions, type PlanStep } from '../graph/index.js';
 import { descriptionOf } from './descriptions.js';
 import { attempt, expandRecording } from './recorded.js';
@@ -61,10 +54,18 @@ export function openOutline(
       const { instruction } = step;
       if (instruction.keyword === 'RUN') for (const mount of instruction.mounts) addMount(step, mount);
       if (instruction.keyword !== 'ARG') return;
-      for (const arg of instruction.args) {
-        const given = options.buildArgs.get(arg.name);
-        if (given === undefined && arg.value === null && globals.has(arg.name)) addGlobal(arg.name);
-        else args.set(arg.name, stageArg(file, step, instruction, arg, given));
+      const env = new Map(step.env); // an ARG sees those before it on its line
+      for (const { name, value } of instruction.args) {
+        const given = options.buildArgs.get(name);
+        if (given === undefined && value === null && globals.has(name)) {
+          addGlobal(name);
+          continue;
+        }
+        const byDefault = value && expandRecording(value.text, env, { escapeChar: file.escapeChar }).text;
+        const set = given ?? byDefault ?? '';
+        if (given !== undefined || value !== null) env.set(name, set);
+        const description = descriptionOf(file, instruction, name);
+        args.set(name, { name, value: set, description, at: instruction.at });
       }
     },
     outline: ({ stages, target }) => {
@@ -98,18 +99,6 @@ function globalArgs(
     }
   }
   return found;
-}
-
-function stageArg(
-  file: Buildfile,
-  { env }: PlanStep,
-  instruction: ArgInstruction,
-  { name, value }: ArgInstruction['args'][number],
-  given: string | undefined,
-): Outline['args'][number] {
-  const byDefault =
-    value === null ? '' : (expandRecording(value.text, env, { escapeChar: file.escapeChar }).text ?? '');
-  return { name, value: given ?? byDefault, description: descriptionOf(file, instruction, name), at: instruction.at };
 }
 
 function usedByFrom(

@@ -1,13 +1,13 @@
 // LegacyKeyValueFormat, SecretsUsedInArgOrEnv.
 import type { Span } from '../base/index.js';
 import type { PlanStep } from '../graph/index.js';
-import { type Found, placeOf } from './finding.js';
+import { type Found, placeOf, written } from './finding.js';
 
 export function* legacyKeyValueFormat(step: PlanStep): Iterable<Found> {
   const { instruction } = step;
   if ((instruction.keyword !== 'ENV' && instruction.keyword !== 'LABEL') || !instruction.oldForm) return;
-  const { keyword, pairs } = instruction;
-  const { name, value } = pairs[0]!;
+  const keyword = written(instruction);
+  const { name, value } = instruction.pairs[0]!;
   yield {
     rule: 'LegacyKeyValueFormat',
     message: `"${keyword} key=value" should be used instead of legacy "${keyword} key value" format`,
