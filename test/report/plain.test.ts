@@ -67,3 +67,24 @@ test('the JSON report gives one object a line, with the place of a warning', () 
   expect(objects[0].at).toEqual({ file: 'Buildfile', line: 2, column: 1 });
   expect(objects[2]).toMatchObject({ v: 1, text: 'b', vertex: 1, stream: 'stdout' });
 });
+
+test('what a check finds is shown with its line, and all warnings are counted at the end', () => {
+  const file = { name: 'Buildfile', text: 'FROM scratch\nCMD x\n' };
+  const check = { description: 'd', url: 'u' };
+  const lines = shown([
+    { type: 'warning', code: 'R', message: 'no', at: { file, start: 13, end: 16 }, hint: 'do', check },
+    { type: 'warning', code: 'W', message: 'unused', at: { file, start: 13, end: 16 }, hint: undefined },
+    { type: 'build-done', digest: 'sha256:1', tags: [], durationMs: 1 },
+  ]);
+  expect(lines).toEqual([
+    'warning[R]: no',
+    ' --> Buildfile:2:1',
+    '  |',
+    '2 | CMD x',
+    '  | ^^^',
+    'help: do',
+    'warning[W]: unused (Buildfile:2)',
+    'built sha256:1 in 0.00s',
+    '2 warnings found',
+  ]);
+});
