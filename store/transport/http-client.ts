@@ -2,6 +2,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
 import type { Readable } from 'node:stream';
 import { StoreError } from '../errors.js';
+import type { Environment } from './credentials.js';
+import { openTunnel, proxyAuthorization, proxyFor } from './proxy.js';
 import { TransientError } from './retry.js';
 
 export interface HttpRequest {
@@ -12,6 +14,8 @@ export interface HttpRequest {
   readonly authorization?: string | undefined;
   /** A stream is opened anew for every request on the way. */
   readonly body?: Uint8Array | (() => Readable) | undefined;
+  /** Gives up the request, and the answer while it is read. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface HttpResponse {
@@ -34,9 +38,12 @@ export interface HttpOptions {
   readonly extraCa?: readonly string[];
   /** A connection on which nothing moves for so long is given up. */
   readonly idleTimeoutMs?: number;
+  /** Names proxies; none by default. */
+  readonly environment?: Environment | undefined;
 }
 
-const maxRedirects = 5;
+const maxRedirects = 10;
+const defaultIdleMs = 60_000;
 
 export async function openHttpClient(options: HttpOptions): Promise<HttpClient> {
   const open = connectors(options);
@@ -44,7 +51,7 @@ export async function openHttpClient(options: HttpOptions): Promise<HttpClient> 
     async send(request) {
       let current = request;
       for (let hop = 0; ; hop += 1) {
-        const response = await exchange(await open.get(current.url.protocol), current, options);
+        const response = await exchange(await open.get(current.url), current, options);
         const next = redirectTarget(current, response);
         if (next === null) return response;
         response.body.resume();
@@ -61,13 +68,16 @@ interface Connector {
   readonly destroy: () => void;
 }
 
-/** One keep-alive agent a protocol, each made (and its module loaded) when it is first needed. */
-function connectors(options: HttpOptions): { get(protocol: string): Promise<Connector>; close(): void } {
+/** One keep-alive agent a protocol, each made (and its module loaded) when it is first needed; connections through a proxy are made for one request. */
+function connectors(options: HttpOptions): { get(url: URL): Promise<Connector>; close(): void } {
   const made = new Map<string, Promise<Connector>>();
   return {
-    get(protocol) {
-      const known = made.get(protocol) ?? (protocol === 'https:' ? secureConnector(options) : plainConnector());
-      made.set(protocol, known);
+    async get(url) {
+      const proxy = proxyFor(url, options.environment ?? {});
+      if (proxy !== null)
+        return url.protocol === 'https:' ? tunnelConnector(proxy, url, options) : forwardConnector(proxy);
+      const known = made.get(url.protocol) ?? (url.protocol === 'https:' ? secureConnector(options) : plainConnector());
+      made.set(url.protocol, known);
       return known;
     },
     close() {
@@ -82,21 +92,61 @@ async function plainConnector(): Promise<Connector> {
   return { request: (url, more) => request(url, { ...more, agent }), destroy: () => agent.destroy() };
 }
 
-async function secureConnector({ extraCa = [] }: HttpOptions): Promise<Connector> {
-  const [{ Agent, request }, tls] = await Promise.all([import('node:https'), import('node:tls')]);
-  // Naming `ca` replaces the built-in list.
-  const ca = extraCa.length === 0 ? {} : { ca: [...tls.rootCertificates, ...extraCa] };
+async function secureConnector(options: HttpOptions): Promise<Connector> {
+  const [{ Agent, request }, ca] = await Promise.all([import('node:https'), trusted(options)]);
   const agent = new Agent({ keepAlive: true, ...ca });
   return { request: (url, more) => request(url, { ...more, agent }), destroy: () => agent.destroy() };
 }
 
+/** Naming `ca` replaces the built-in list. */
+async function trusted({ extraCa = [] }: HttpOptions): Promise<{ ca?: string[] }> {
+  if (extraCa.length === 0) return {};
+  const { rootCertificates } = await import('node:tls');
+  return { ca: [...rootCertificates, ...extraCa] };
+}
+
+/** The proxy is asked for the whole URL. @see RFC 9112, 3.2.2 "absolute-form" */
+async function forwardConnector(proxy: URL): Promise<Connector> {
+  const { request } = await import('node:http');
+  const authorization = proxyAuthorization(proxy);
+  return {
+    request: (url, { headers, ...more }) =>
+      request({
+        ...more,
+        host: proxy.hostname,
+        port: proxy.port || 80,
+        path: `${url.origin}${url.pathname}${url.search}`,
+        auth: url.username === '' ? null : [url.username, url.password].map(decodeURIComponent).join(':'),
+        headers: { host: url.host, ...headers, ...(authorization && { 'proxy-authorization': authorization }) },
+        agent: false,
+      }),
+    destroy: () => {},
+  };
+}
+
+async function tunnelConnector(proxy: URL, target: URL, options: HttpOptions): Promise<Connector> {
+  const [{ request }, { connect }, ca] = await Promise.all([
+    import('node:https'),
+    import('node:tls'),
+    trusted(options),
+  ]);
+  const socket = await openTunnel(proxy, target, options.idleTimeoutMs ?? defaultIdleMs).catch((cause: unknown) => {
+    throw failure(proxy, cause as NodeJS.ErrnoException);
+  });
+  const createConnection = () => connect({ socket, servername: target.hostname, ...ca });
+  return {
+    request: (url, more) => request(url, { ...more, agent: false, createConnection }),
+    destroy: () => socket.destroy(),
+  };
+}
+
 function exchange(connector: Connector, request: HttpRequest, options: HttpOptions): Promise<HttpResponse> {
   return new Promise((resolve, reject) => {
-    const { method, url, authorization, body } = request;
+    const { method, url, authorization, body, signal } = request;
     const headers = { 'user-agent': 'tsbuild', ...request.headers, ...(authorization && { authorization }) };
-    const outgoing = connector.request(url, { method, headers });
+    const outgoing = connector.request(url, { method, headers, ...(signal && { signal }) });
     // Registries read a blob once more before they answer its PUT.
-    const idleMs = (options.idleTimeoutMs ?? 60_000) * (method === 'PUT' ? 5 : 1);
+    const idleMs = (options.idleTimeoutMs ?? defaultIdleMs) * (method === 'PUT' ? 5 : 1);
     outgoing.setTimeout(idleMs, () =>
       outgoing.destroy(Object.assign(new Error('nothing moved on the connection for too long'), { code: 'ETIMEDOUT' })),
     );

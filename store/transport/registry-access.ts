@@ -64,14 +64,16 @@ function isLoopback(hostname: string): boolean {
 }
 
 /**
- * NODE_EXTRA_CA_CERTS is read too: TSBUILD_EXTRA_CA_CERTS stands in for it where a start without parsing that file at once matters.
+ * NODE_EXTRA_CA_CERTS and SSL_CERT_FILE are read too: TSBUILD_EXTRA_CA_CERTS stands in for the first where a start without
+ * parsing that file at once matters.
  *
  * @throws StoreError CA_FILE_UNREADABLE
  */
 export async function httpOptions(options: RegistryOptions, environment: Environment): Promise<HttpOptions> {
-  const paths = [environment.TSBUILD_EXTRA_CA_CERTS, environment.NODE_EXTRA_CA_CERTS].filter((path) => path);
+  const { TSBUILD_EXTRA_CA_CERTS, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE } = environment;
+  const paths = [TSBUILD_EXTRA_CA_CERTS, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE].filter((path) => path);
   const extraCa = await Promise.all([...new Set(paths)].map((path) => readCa(path as string)));
-  return { extraCa, ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }) };
+  return { extraCa, environment, ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }) };
 }
 
 async function readCa(path: string): Promise<string> {
@@ -80,7 +82,7 @@ async function readCa(path: string): Promise<string> {
   } catch (cause) {
     throw new StoreError('CA_FILE_UNREADABLE', {
       message: `${path}: ${(cause as Error).message}`,
-      hint: 'TSBUILD_EXTRA_CA_CERTS and NODE_EXTRA_CA_CERTS name PEM files',
+      hint: 'TSBUILD_EXTRA_CA_CERTS, NODE_EXTRA_CA_CERTS and SSL_CERT_FILE name PEM files',
       cause,
     });
   }
