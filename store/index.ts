@@ -80,13 +80,15 @@ export { type LoadedImage, loadArchive } from './transport/archive-load.js';
 export { type NamedImage, type SaveOptions, saveArchive } from './transport/archive-save.js';
 export type { Compression, CompressionChoice } from './transport/compress.js';
 export { copyBetweenStores } from './transport/copy-store.js';
+export { type HttpClient, type HttpResponse, openHttpClient } from './transport/http-client.js';
 export { type ExportOptions, exportLayout } from './transport/layout-export.js';
 export { importLayout, type LayoutOptions } from './transport/layout-import.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
 export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';
 export { type PushOptions, pushImage } from './transport/push.js';
 export type { ReceiveOptions } from './transport/receive.js';
-export type { RegistryOptions } from './transport/registry-access.js';
+export { httpOptions, type RegistryOptions } from './transport/registry-access.js';
+export { TransientError, withRetries } from './transport/retry.js';
 export type * from './types.js';
 export {
   type Descriptor,

@@ -2,7 +2,7 @@
 // by Debian's buildah where the case says that it does the same.
 // `UPDATE_CASES=1` rewrites what the expect.json files say, for the keys that they have, and asks buildah about cases that
 // don't tell of it; read the difference.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -14,6 +14,7 @@ import {
   writeExpectation,
 } from './support/case-folder.js';
 import { errorLines, holds, seenImage, seenText } from './support/case-seen.js';
+import { type FileServer, serverArgument, startFileServer } from './support/file-server.js';
 import { type ImageFiles, readImageFiles } from './support/layer-files.js';
 import { comparable, openPeer, type Peer, whyNoPeer } from './support/peer.js';
 import { type Person, people, type Result, type RunOptions } from './support/tsbuild.js';
@@ -51,8 +52,9 @@ describe.concurrent('built by buildah', () => {
 
 /** The expectation again, with what was seen in place of all that differs. */
 async function look(person: Person, name: string, expected: Expectation): Promise<Expectation> {
-  const { dir, tag, result, image } = await build(person, name, expected);
+  const { dir, tag, result, image, requests } = await build(person, name, expected);
   const seen = { ...expected, exit: result.code ?? -1, ...seenText(expected, result, update) };
+  if (expected.requests) Object.assign(seen, { requests });
   if (expected.nowhere) Object.assign(seen, { nowhere: expected.nowhere.filter((text) => !holds(person.store, text)) });
   if (image === null) return expected.exit === 0 && !asksOnly(expected) ? { ...seen, error: errorLines(result) } : seen;
   Object.assign(seen, seenImage(expected, image));
@@ -68,6 +70,7 @@ interface Built {
   readonly result: Result;
   /** Null: there is none. */
   readonly image: ImageFiles | null;
+  readonly requests: readonly string[];
 }
 
 const built = new Map<string, Promise<Built>>();
@@ -91,12 +94,26 @@ async function buildNow(person: Person, name: string, expected: Expectation): Pr
   const tag = `case-${name}:1`;
   const context = expected.context ?? 'context';
   const args = ['-f', 'Buildfile', '-t', tag, '--iidfile', 'digest', ...(expected.args ?? []), context];
-  const result = await person.run(args, options);
+  const server = existsSync(join(dir, 'served')) ? await startFileServer(join(dir, 'served')) : null;
+  const result = await runWith(server, person, args, options);
+  await server?.close();
   const image =
     result.code === 0 && !asksOnly(expected)
       ? await readImageFiles(person.store, readFileSync(join(dir, 'digest'), 'utf8'))
       : null;
-  return { dir, tag, result, image };
+  return { dir, tag, result, image, requests: server?.requests ?? [] };
+}
+
+async function runWith(
+  server: FileServer | null,
+  person: Person,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<Result> {
+  if (server === null) return person.run(args, options);
+  const words = [...serverArgument(server), ...args.map((word) => word.replaceAll('$SERVER', server.url))];
+  const { code, stdout, stderr } = await person.run(words, options);
+  return { code, stdout, stderr: stderr.replaceAll(server.url, '$SERVER') };
 }
 
 /** With --call nothing is built. */

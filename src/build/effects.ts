@@ -31,6 +31,7 @@ import { openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
 import { originOfLayer, sourceOfVertex } from './origin.js';
+import { openRemotes } from './remotes.js';
 import { openStacks } from './stacks.js';
 import { reportUnmatched } from './unmatched.js';
 
@@ -43,6 +44,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const stacks = openStacks(job);
+  const remotes = openRemotes(job);
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
 
@@ -63,9 +65,10 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       from.name === null ? 'the build context' : `context ${from.name}`,
     );
   };
-  const planOf = async (vertex: CopyVertex, solved: SolvedVertices): Promise<CopyPlan> => {
+  const planOf = async (vertex: CopyVertex, solved: SolvedVertices, signal: AbortSignal): Promise<CopyPlan> => {
     const plan = await planCopy(vertex, {
       source: await sourceOf(vertex.from, solved),
+      remote: (source) => remotes.open(source, vertex, signal),
       view: stacks.view(stackOf(vertex.parent, solved)),
       made: madeAt(vertex),
       tempPath: (name) => lease.path(name),
@@ -75,14 +78,18 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     return plan;
   };
 
-  const findInputs = async (vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null> => {
+  const findInputs = async (
+    vertex: WorkVertex,
+    solved: SolvedVertices,
+    signal: AbortSignal,
+  ): Promise<KeyInputs | null> => {
     if (vertex.kind === 'run') return contexts.bindDigests(vertex);
     if (vertex.kind === 'mkdir') return {};
-    const plan = await planOf(vertex, solved);
+    const plan = await planOf(vertex, solved, signal);
     return isCold(plan) ? null : { content: await plan.contentKey() };
   };
-  const copy = async (vertex: CopyVertex, solved: SolvedVertices): Promise<Executed> => {
-    const plan = plans.get(vertex.id) ?? (await planOf(vertex, solved));
+  const copy = async (vertex: CopyVertex, solved: SolvedVertices, signal: AbortSignal): Promise<Executed> => {
+    const plan = plans.get(vertex.id) ?? (await planOf(vertex, solved, signal));
     const committed = await commit(job, vertex, await plan.drafts(), true);
     // The key of what was really copied, should a file have changed since it was looked at.
     const content = committed ? await plan.contentKeyFrom(committed.fileDigests) : await plan.contentKey();
@@ -123,7 +130,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       if (base === undefined) throw new Error(`base ${vertex.base} was not loaded`);
       return base.image.layers.map((layer) => layer.diffId);
     },
-    findInputs: (vertex, solved) => atInstruction(vertex, findInputs(vertex, solved)),
+    findInputs: (vertex, solved, signal) => atInstruction(vertex, findInputs(vertex, solved, signal)),
     lookupCache: (key) => lookupCache(io.store, key),
     claim: (vertex, key, signal) => claim(job, vertex, key, signal),
     reuse: (vertex, diffId) => {
@@ -132,7 +139,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     },
     execute: (vertex, solved, signal) => {
       if (vertex.kind === 'run') return atInstruction(vertex, run(vertex, solved, signal));
-      return atInstruction(vertex, vertex.kind === 'copy' ? copy(vertex, solved) : mkdir(vertex, solved));
+      return atInstruction(vertex, vertex.kind === 'copy' ? copy(vertex, solved, signal) : mkdir(vertex, solved));
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
     adoptCache: (key, record) => adoptCache(io.store, key, record),

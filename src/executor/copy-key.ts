@@ -5,7 +5,7 @@ import { displayPath, type RawPath } from '#native';
 import type { DraftEntry } from '#store';
 import type { Archive } from './copy-archive.js';
 import type { Landing } from './copy-destination.js';
-import type { SourceTree } from './copy-source.js';
+import { digestsOf } from './copy-source.js';
 import type { Owner } from './owner.js';
 
 /** One line of an explanation: a file, or all files of a directory where there are many. */
@@ -21,14 +21,13 @@ export interface CopyInput {
 
 /** What must be read before the key is known. */
 export function pendingContent(
-  source: SourceTree,
   landings: readonly Landing[],
   archives: readonly Archive[],
 ): { files: number; bytes: number } {
   let files = 0;
   let bytes = 0;
   for (const from of [...landings.map((landing) => landing.from), ...archives.map((archive) => archive.entry)]) {
-    if (!from?.content || 'bytes' in from.content || source.knownDigest(from) !== null) continue;
+    if (!from?.content || 'bytes' in from.content || from.tree?.knownDigest(from)) continue;
     files++;
     bytes += from.size;
   }
@@ -36,24 +35,20 @@ export function pendingContent(
 }
 
 /** Hex SHA-256 of each landing's content, '' where it has none; reads what is not known. */
-export async function contentDigests(source: SourceTree, landings: readonly Landing[]): Promise<string[]> {
+export async function contentDigests(landings: readonly Landing[]): Promise<string[]> {
   const read = landings.flatMap(({ draft, from }) => (from && needsReading(draft) ? from : []));
-  const digests = await source.digests(read);
+  const digests = await digestsOf(read);
   let next = 0;
   return landings.map(({ draft, from }) => (from && needsReading(draft) ? digests[next++]! : literalDigest(draft)));
 }
 
-/** The same from what a commit computed, which the source keeps. */
-export function recordDigests(
-  source: SourceTree,
-  landings: readonly Landing[],
-  fileDigests: ReadonlyMap<RawPath, string>,
-): string[] {
+/** The same from what a commit computed, which the trees that the files came from keep. */
+export function recordDigests(landings: readonly Landing[], fileDigests: ReadonlyMap<RawPath, string>): string[] {
   return landings.map(({ draft, from }) => {
     if (!from || !needsReading(draft)) return literalDigest(draft);
     const digest = fileDigests.get(draft.path);
     if (digest === undefined) throw new Error(`the commit computed no digest of ${draft.path}`);
-    source.record(from, digest);
+    from.tree?.record(from, digest);
     return digest;
   });
 }

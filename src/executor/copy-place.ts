@@ -48,7 +48,8 @@ async function copyMatch(step: Step, to: Destination, match: Match): Promise<voi
   }
   if (to.lookup(path) === null) to.makeDirectory(path, owner, step.directoryMode);
   requireFit(entry, path, to.lookup(path), match.at);
-  placeAll(step, to, path, match, await selectBelow(step.io.source, entry.path, step.exclude));
+  if (entry.tree === null) throw new Error(`a directory of no tree: ${entry.path}`);
+  placeAll(step, to, path, match, await selectBelow(entry.tree, entry.path, step.exclude));
 }
 
 async function copyWithParents(step: Step, to: Destination, match: Match, pattern: string): Promise<void> {
@@ -90,7 +91,7 @@ function place(
   const type = entry.type === 'socket' ? 'file' : entry.type; // an empty file stands for it, as in the field
   requireStorable(entry, path, at);
   requireFit(entry, path, to.lookup(path), at);
-  const owner = step.owner ?? (step.io.source.keepsOwners ? entry : rootOwner);
+  const owner = step.owner ?? (entry.tree?.keepsOwners ? entry : rootOwner);
   const mode = step.chmod && type !== 'symlink' ? step.chmod(entry.mode, type === 'dir') : entry.mode;
   const link = type === 'dir' || inode === null ? 0 : linkNumber(to, links, inode);
   const dated = step.vertex.epochSec === null ? entry : { ...entry, ...step.io.made };

@@ -14,6 +14,8 @@ export interface SourceEntry extends Omit<EntryMeta, 'type'> {
   readonly content: ContentRef | null;
   /** Equal for names of the same file; null where it is known to have only this name. */
   readonly inode: string | null;
+  /** What it was found in, which knows how to read it; null where the content is in the entry itself. */
+  readonly tree: SourceTree | null;
   /** As a context reported it; null for files of layers. */
   readonly stat: FileStat | null;
 }
@@ -41,23 +43,38 @@ export interface SourceTree {
   open(entry: SourceEntry): number | null;
 }
 
+/** SHA-256 (hex) of the content of files of size > 0, in order, wherever each was found. */
+export async function digestsOf(entries: readonly SourceEntry[]): Promise<string[]> {
+  const trees = new Set(entries.map((entry) => entry.tree));
+  const digests = new Map<SourceEntry, string>();
+  for (const tree of trees) {
+    const own = trees.size === 1 ? entries : entries.filter((entry) => entry.tree === tree);
+    const found = tree === null ? [] : await tree.digests(own);
+    own.forEach((entry, i) => {
+      digests.set(entry, found[i]!);
+    });
+  }
+  return entries.map((entry) => digests.get(entry)!);
+}
+
 /** @param name as messages call it */
 export function contextSource(context: Context, name: string): SourceTree {
-  return {
+  const tree: SourceTree = {
     name,
     keepsOwners: false,
     lookup(path) {
       const file = context.lookup(path);
-      return file && contextEntry(file, context.dir);
+      return file && contextEntry(file, context.dir, tree);
     },
     names: (dir) => context.names(dir),
-    walk: async (dir) => (await context.walk(dir)).map((file) => contextEntry(file, context.dir)),
+    walk: async (dir) => (await context.walk(dir)).map((file) => contextEntry(file, context.dir, tree)),
     hides: (path) => context.isIgnored(path),
     knownDigest: (entry) => context.knownDigest(statOf(entry)),
     digests: (entries) => context.digests(entries.map(statOf)),
     record: (entry, digest) => context.record(statOf(entry), digest),
     open: (entry) => context.open(statOf(entry)),
   };
+  return tree;
 }
 
 function statOf({ stat, path }: SourceEntry): FileStat {
@@ -67,7 +84,7 @@ function statOf({ stat, path }: SourceEntry): FileStat {
 
 const none: readonly Xattr[] = [];
 
-function contextEntry(file: FileStat, root: string): SourceEntry {
+function contextEntry(file: FileStat, root: string, tree: SourceTree): SourceEntry {
   const size = file.type === 'file' ? file.size : 0;
   return {
     path: file.path,
@@ -84,6 +101,7 @@ function contextEntry(file: FileStat, root: string): SourceEntry {
     xattrs: none, // what a developer's machine attached to a file says nothing about the image
     content: size > 0 ? { root, path: file.path, offset: 0 } : null,
     inode: file.nlink > 1 ? `${file.dev}:${file.ino}` : null,
+    tree,
     stat: file,
   };
 }
@@ -93,19 +111,20 @@ function contextEntry(file: FileStat, root: string): SourceEntry {
  * @param known digests that outlive this build
  */
 export function viewSource(view: RootView, name: string, known: ContentDigests = openContentDigests(null)): SourceTree {
-  return {
+  const tree: SourceTree = {
     name,
     keepsOwners: true,
     lookup(path) {
-      const entry = path === '' ? rootEntry : view.lookup(path, false);
-      return entry && ('layer' in entry ? viewEntry(entry) : entry);
+      if (path === '') return { ...rootEntry, tree };
+      const entry = view.lookup(path, false);
+      return entry && viewEntry(entry, tree);
     },
     names: (dir) => view.list(dir).map((entry) => baseName(entry.path)),
     async walk(dir) {
       const found: SourceEntry[] = [];
       const visit = (at: RawPath): void => {
         for (const entry of view.list(at)) {
-          found.push(viewEntry(entry));
+          found.push(viewEntry(entry, tree));
           if (entry.type === 'dir') visit(entry.path);
         }
       };
@@ -126,10 +145,11 @@ export function viewSource(view: RootView, name: string, known: ContentDigests =
     },
     open: () => null,
   };
+  return tree;
 }
 
 /** A view need not have an entry for its root. */
-const rootEntry: SourceEntry = {
+const rootEntry: Omit<SourceEntry, 'tree'> = {
   ...bareMeta,
   path: '' as RawPath,
   type: 'dir',
@@ -140,7 +160,7 @@ const rootEntry: SourceEntry = {
 };
 
 /** Field by field: copying with a rest pattern is several times slower, and there may be many files. */
-function viewEntry(entry: ViewEntry): SourceEntry {
+function viewEntry(entry: ViewEntry, tree: SourceTree): SourceEntry {
   return {
     path: entry.path,
     type: entry.type,
@@ -156,6 +176,7 @@ function viewEntry(entry: ViewEntry): SourceEntry {
     xattrs: entry.xattrs,
     content: entry.content,
     inode: `${entry.layer}:${entry.inode}`,
+    tree,
     stat: null,
   };
 }

@@ -1,8 +1,8 @@
 // What one COPY or ADD has to do: its sources found, its flags read.
 import { type RawPath, rawPath } from '#native';
 import { bareMeta, type RootView } from '#store';
-import { BuildError, type IgnoreMatcher, patternMatcher } from '../base/index.js';
-import type { CopyVertex } from '../graph/index.js';
+import { BuildError, errorAt, type IgnoreMatcher, patternMatcher, type Span } from '../base/index.js';
+import type { CopySource, CopyVertex, RemoteSource } from '../graph/index.js';
 import { type Archive, findArchive } from './copy-archive.js';
 import { type ModeChange, madeDirectoryMode, parseChmod } from './copy-chmod.js';
 import { type MadeAt, shown } from './copy-destination.js';
@@ -12,7 +12,10 @@ import type { SourceEntry, SourceTree } from './copy-source.js';
 import { lookupOwner, type Owner } from './owner.js';
 
 export interface CopyIo {
+  /** What paths are paths in. */
   readonly source: SourceTree;
+  /** What lies elsewhere, fetched: a tree that holds one file, or all files of a commit. */
+  remote(source: RemoteSource): Promise<SourceTree>;
   /** The files that the instruction adds to. */
   readonly view: RootView;
   /** Time of what the instruction itself makes: directories and heredoc files. */
@@ -71,7 +74,12 @@ function compileExclude({ exclude, at }: CopyVertex): IgnoreMatcher {
 export async function findTasks(step: Step): Promise<Task[]> {
   const { vertex, io, exclude } = step;
   const tasks: Task[] = [];
-  for (const { pattern, at } of vertex.sources) {
+  for (const source of vertex.sources) {
+    const { pattern, at, remote } = source;
+    if (remote !== null) {
+      tasks.push(...(await remoteTasks(step, source, remote)));
+      continue;
+    }
     if (vertex.parents) {
       const pivot = pattern.indexOf('/./');
       const top = pivot < 0 ? '' : pattern.slice(0, pivot);
@@ -93,6 +101,27 @@ export async function findTasks(step: Step): Promise<Task[]> {
   return tasks;
 }
 
+/** One file, which is unpacked only if ADD says so, or a directory's content. */
+async function remoteTasks({ vertex, io, exclude }: Step, source: CopySource, remote: RemoteSource): Promise<Task[]> {
+  const { at } = source;
+  const tree = await fetched(io, remote, at);
+  const name = rawPath(remote.kind === 'file' ? remote.name : '');
+  const entry = tree.lookup(name);
+  if (entry === null) throw new Error(`${tree.name} has no ${name}`);
+  if (remote.kind === 'file' && exclude?.ignores(remote.name)) return [];
+  const match: Match = { entry, name, wild: false, at };
+  const archive = remote.kind === 'file' && vertex.unpack === true ? await findArchive(tree, entry, at) : null;
+  return [archive ? { kind: 'archive', match, archive } : { kind: 'copy', match }];
+}
+
+async function fetched(io: CopyIo, remote: RemoteSource, at: Span): Promise<SourceTree> {
+  try {
+    return await io.remote(remote);
+  } catch (error) {
+    throw errorAt(error, at);
+  }
+}
+
 /** A heredoc, as a file of that name. */
 function inlineMatch(name: string, content: string, { vertex, io }: Step): Match {
   const bytes = Buffer.from(content);
@@ -106,6 +135,7 @@ function inlineMatch(name: string, content: string, { vertex, io }: Step): Match
     size: bytes.length,
     content: bytes.length > 0 ? { bytes } : null,
     inode: null,
+    tree: null,
     stat: null,
   };
   return { entry, name: path, wild: false, at: vertex.at };

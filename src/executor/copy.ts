@@ -8,6 +8,7 @@ import type { CopyVertex } from '../graph/index.js';
 import type { Landing } from './copy-destination.js';
 import { type CopyInput, contentDigests, contentKey, copyInputs, pendingContent, recordDigests } from './copy-key.js';
 import { perform } from './copy-place.js';
+import { digestsOf } from './copy-source.js';
 import { type CopyIo, findTasks, openStep, requireDirectoryForMany, type Step, type Task } from './copy-tasks.js';
 
 export interface CopyPlan {
@@ -49,7 +50,7 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
   let digests: readonly string[] = [];
   const keyOf = async (found: readonly string[]): Promise<string> => {
     digests = found;
-    const archives = await io.source.digests(unpacked.map((archive) => archive.entry));
+    const archives = await digestsOf(unpacked.map((archive) => archive.entry));
     return contentKey(plain, digests, { archives, dest: unpacked.length > 0 ? vertex.dest : '', owner: step.owner });
   };
   return {
@@ -61,9 +62,9 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
       return drafts;
     },
     unmatched: findUnmatched(step, tasks, plain),
-    pending: pendingContent(io.source, plain, unpacked),
-    contentKey: async () => keyOf(await contentDigests(io.source, plain)),
-    contentKeyFrom: (fileDigests) => keyOf(recordDigests(io.source, plain, fileDigests)),
+    pending: pendingContent(plain, unpacked),
+    contentKey: async () => keyOf(await contentDigests(plain)),
+    contentKeyFrom: (fileDigests) => keyOf(recordDigests(plain, fileDigests)),
     inputs: () => copyInputs(plain, digests),
   };
 }

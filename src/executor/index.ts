@@ -4,6 +4,7 @@ export type { MadeAt } from './copy-destination.js';
 export type { CopyInput } from './copy-key.js';
 export { contextSource, type SourceTree, viewSource } from './copy-source.js';
 export type { CopyIo } from './copy-tasks.js';
+export { downloadSource } from './download-source.js';
 export { planMkdir } from './mkdir.js';
 export { lookupOwner, lookupUser, type Owner, type StepUser } from './owner.js';
 export { type RunIo, runStep } from './run.js';

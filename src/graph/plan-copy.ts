@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { BuildError } from '../base/index.js';
 import type { CopyInstruction, Word } from '../buildfile/index.js';
-import { notSupported } from './refuse.js';
+import { planSources } from './remote-source.js';
 import { addHistory, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
 import { copyOrigin } from './stages.js';
 import type { FileSource } from './types.js';
@@ -9,11 +9,9 @@ import { expand, expandForDisplay } from './variables.js';
 
 /** @throws BuildError STAGE_NOT_FOUND, NOT_SUPPORTED, FLAG_INVALID, VARIABLE_INVALID */
 export function planCopy(context: PlanContext, state: StageState, copy: CopyInstruction, onbuild: boolean): void {
-  requireSupported(copy);
   const text = (word: Word): string => expand(word, lookupIn(state), context.expandOptions);
   const optional = (word: Word | null): string | null => (word ? text(word) || null : null);
-  const sources = copy.sources.map((word) => ({ pattern: text(word), at: word.at }));
-  for (const source of sources) requireLocal(copy, source.pattern, source.at);
+  const sources = planSources(copy, text);
   const dest = text(copy.dest);
   const chown = optional(copy.chown);
   const chmod = optional(copy.chmod);
@@ -50,25 +48,6 @@ export function planCopy(context: PlanContext, state: StageState, copy: CopyInst
   ];
   const names = [...sources.map((source) => source.pattern), ...copy.inline.map(({ name }) => `<<${name}`)];
   addHistory(state, `${[copy.keyword, ...flags, ...names, dest].join(' ')} # buildkit`, vertex);
-}
-
-function requireSupported(copy: CopyInstruction): void {
-  if (copy.checksum) throw notSupported('ADD --checksum', copy.checksum.at, 'it is for files from a URL');
-  if (copy.keepGitDir) throw notSupported('ADD --keep-git-dir', copy.keepGitDir.at, 'it is for git repositories');
-}
-
-function requireLocal(copy: CopyInstruction, source: string, at: Word['at']): void {
-  const url = /^https?:\/\//i.test(source);
-  const git = /^(git:\/\/|ssh:\/\/|git@)/i.test(source) || (url && /\.git(#.*)?$/i.test(source));
-  if (!url && !git) return;
-  if (copy.keyword === 'ADD') {
-    throw notSupported(git ? 'ADD of a git repository' : 'ADD of a URL', at, 'fetch it in a RUN, or into the context');
-  }
-  throw new BuildError('ARGUMENTS_INVALID', {
-    message: `COPY can not take ${git ? 'a git repository' : 'a URL'}`,
-    hint: 'it copies files of the build context, of a stage or of an image',
-    at,
-  });
 }
 
 const symbolicMode = /^[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*$/;

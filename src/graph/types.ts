@@ -1,6 +1,6 @@
 // The build graph: immutable, plain data. Planned purely from a Buildfile, options and the configs of its bases.
 import type { Platform, RunConfig } from '#store';
-import type { Span } from '../base/index.js';
+import type { GitRepository, Span } from '../base/index.js';
 
 /** Index into `BuildGraph.vertices`, which are in topological order: parents before children. */
 export type VertexId = number;
@@ -82,13 +82,27 @@ export type FileSource =
   | { readonly kind: 'context'; readonly name: string | null }
   | { readonly kind: 'vertex'; readonly vertex: VertexId };
 
+/** What ADD takes from elsewhere. */
+export type RemoteSource =
+  /** One file, named as the URL's path ends. `sha256` (hex) null: whatever comes. */
+  | { readonly kind: 'file'; readonly url: string; readonly name: string; readonly sha256: string | null }
+  /** The files of a commit. */
+  | { readonly kind: 'git'; readonly repository: GitRepository };
+
+export interface CopySource {
+  /** Variables expanded. */
+  readonly pattern: string;
+  readonly at: Span;
+  /** Null: `pattern` is one of paths in `from`. */
+  readonly remote: RemoteSource | null;
+}
+
 export interface CopyVertex extends VertexCommon {
   readonly kind: 'copy';
   readonly instruction: 'COPY' | 'ADD';
   readonly parent: VertexId;
   readonly from: FileSource;
-  /** Expanded patterns with the place of each. */
-  readonly sources: readonly { readonly pattern: string; readonly at: Span }[];
+  readonly sources: readonly CopySource[];
   /** Heredoc files. */
   readonly inline: readonly { readonly name: string; readonly content: string }[];
   /** Absolute in the image, WORKDIR applied; a trailing '/' is kept and means a directory. */

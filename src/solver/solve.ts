@@ -19,7 +19,7 @@ export type SolvedVertices = ReadonlyMap<VertexId, Solved>;
 export interface SolverEffects {
   loadBase(vertex: BaseVertex): Promise<readonly DiffId[]>;
   /** What the vertex reads; null when finding out costs as much as executing it. */
-  findInputs(vertex: WorkVertex, solved: SolvedVertices): Promise<KeyInputs | null>;
+  findInputs(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
   /**
    * Waits until no other process executes a vertex of this key; others wait for us until the claim is released. Whoever
@@ -134,7 +134,7 @@ async function settleWork(
   work: Work,
 ): Promise<Outcome> {
   const { effects, inFlight } = work;
-  const inputs = await effects.findInputs(vertex, solved);
+  const inputs = await effects.findInputs(vertex, solved, work.signal);
   if (inputs === null) return execute(vertex, stack, solved, null, work);
   const key = cacheKey(keyParts(vertex, stack, inputs));
   const hit = lookup(vertex, key, stack, work);

@@ -152,6 +152,7 @@ describe('content of other stages', () => {
     const known = openContentDigests(cacheDir);
     const planned = await planCopy(copyVertex('COPY / /app/'), {
       source: viewSource(view, 'stage build', known),
+      remote: ({ kind }) => Promise.reject(new Error(`a ${kind} from elsewhere`)),
       view: memoryView({}),
       made,
       tempPath: () => '',

@@ -64,7 +64,7 @@ export function copyVertex(line: string, more: Partial<CopyVertex> = {}): CopyVe
     instruction,
     parent: 0,
     from: { kind: 'context', name: null },
-    sources: paths.slice(0, -1).map((pattern) => ({ pattern, at: at(pattern) })),
+    sources: paths.slice(0, -1).map((pattern) => ({ pattern, at: at(pattern), remote: null })),
     inline: [],
     dest: paths.at(-1) ?? '/',
     chown: flag('chown'),
@@ -108,6 +108,7 @@ async function plan(
   let count = 0;
   return planCopy(copyVertex(line, options.vertex), {
     source,
+    remote: ({ kind }) => Promise.reject(new Error(`a ${kind} from elsewhere`)),
     view: options.view ?? memoryView({}),
     made,
     tempPath,

@@ -366,11 +366,8 @@ const notSupported: [text: string, what: string, pointedAt: string][] = [
   ['RUN --mount=type=cache,sharing=locked,target=/a x', 'a cache with sharing=locked', 'sharing=locked'],
   ['RUN --security=insecure x', 'RUN --security=insecure', 'insecure'],
   ['RUN --device=vendor/class x', 'RUN --device', 'vendor/class'],
-  ['ADD https://example.com/x /', 'ADD of a URL', 'https://example.com/x'],
   ['ADD https://example.com/x.git#v1 /', 'ADD of a git repository', 'https://example.com/x.git#v1'],
   ['ADD git@example.com:x /', 'ADD of a git repository', 'git@example.com:x'],
-  ['ADD --checksum=sha256:0 a /', 'ADD --checksum', 'sha256:0'],
-  ['ADD --keep-git-dir a /', 'ADD --keep-git-dir', '--keep-git-dir'],
 ];
 
 for (const [text, what, pointedAt] of notSupported) {
@@ -453,7 +450,7 @@ help: give it with --build-arg, or set it with ENV or ARG`,
   |
 2 | COPY https://example.com/x /
   |      ^^^^^^^^^^^^^^^^^^^^^
-help: it copies files of the build context, of a stage or of an image`,
+help: it copies files of the build context, of a stage or of an image; ADD takes what lies elsewhere`,
   ],
   [
     'a mount over the root',

@@ -42,6 +42,11 @@ export interface Expectation {
   readonly stdout?: readonly string[];
   /** The same of --call=check,format=json, each finding on a line. */
   readonly findings?: readonly string[];
+  /**
+   * Requests that arrived at the server of a case that has a directory `served`, which the build argument SERVER names and
+   * which is $SERVER in `args`, `context` and all texts here. See file-server.ts.
+   */
+  readonly requests?: readonly string[];
   /** Texts that no file of the store holds. */
   readonly nowhere?: readonly string[];
 }

@@ -1,10 +1,11 @@
 // The same case built by another builder, Debian's buildah: where both agree, the expected values aren't just what our
 // own code happens to do.
 import { execFile } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { copyCase, type Expectation, runShell } from './case-folder.js';
+import { serverArgument, startFileServer } from './file-server.js';
 import { type ImageFile, type ImageFiles, readDirImage, readLayoutImage } from './layer-files.js';
 import { installed, type Person } from './tsbuild.js';
 
@@ -51,15 +52,15 @@ export async function openPeer(person: Person, base: { name: string; tag: string
         if (typeof command === 'string') await runShell(person, command, dir);
         else await bud(dir, command, expected.env);
       }
+      const server = existsSync(join(dir, 'served')) ? await startFileServer(join(dir, 'served')) : null;
+      const words = ['-f', 'Buildfile', '-t', `${transport}:${out}`, ...(expected.args ?? [])];
       try {
-        await bud(
-          dir,
-          ['-f', 'Buildfile', '-t', `${transport}:${out}`, ...(expected.args ?? []), expected.context ?? 'context'],
-          expected.env,
-        );
+        await bud(dir, [...words, ...serverArgument(server), expected.context ?? 'context'], expected.env);
       } catch (error) {
         if (expected.exit === 0) throw error;
         return null;
+      } finally {
+        await server?.close();
       }
       const image = await (transport === 'dir' ? readDirImage(out) : readLayoutImage(out));
       rmSync(out, { recursive: true });
