@@ -55,6 +55,8 @@ export { treeOps } from './format/tree-ops.js';
 export { openView, visibleLayers } from './format/view.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
+  encodeManifest,
+  type MediaTypes,
   type NewImage,
   putImage,
   putManifest,
@@ -62,6 +64,7 @@ export {
   readImage,
   readManifestBytes,
 } from './image/images.js';
+export { type Attached, putIndex, readIndex, type StoredIndex } from './image/indexes.js';
 export { architectures, formatPlatform, normalPlatform, operatingSystems } from './image/platform-names.js';
 export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
 export {
@@ -85,7 +88,7 @@ export { type ExportOptions, exportLayout } from './transport/layout-export.js';
 export { importLayout, type LayoutOptions } from './transport/layout-import.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
 export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';
-export { type PushOptions, pushImage } from './transport/push.js';
+export { type PushOptions, pushImage, pushIndex, type SentImage } from './transport/push.js';
 export type { ReceiveOptions } from './transport/receive.js';
 export { httpOptions, type RegistryOptions } from './transport/registry-access.js';
 export { TransientError, withRetries } from './transport/retry.js';

@@ -23,6 +23,8 @@ export interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: Platform & { readonly 'os.version'?: string; readonly 'os.features'?: readonly string[] };
   readonly artifactType?: string;
+  /** The bytes themselves, in base64. */
+  readonly data?: string;
 }
 
 /** @see OCI image-spec v1.1, manifest.md */
@@ -97,6 +99,7 @@ export const mediaTypes = {
   ociIndex: 'application/vnd.oci.image.index.v1+json',
   ociManifest: 'application/vnd.oci.image.manifest.v1+json',
   ociConfig: 'application/vnd.oci.image.config.v1+json',
+  ociEmpty: 'application/vnd.oci.empty.v1+json',
   ociLayer: 'application/vnd.oci.image.layer.v1.tar',
   ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
   ociLayerZstd: 'application/vnd.oci.image.layer.v1.tar+zstd',

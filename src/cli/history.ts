@@ -15,7 +15,7 @@ export function configure(command: Command): void {
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<{ trunc: boolean; store?: string }>();
-  const image = await openImage(await cli.openStore(options.store), command.args[0] ?? '');
+  const { image } = await openImage(await cli.openStore(options.store), command.args[0] ?? '');
   const rows = imageHistory(image).map(({ entry, layer }) => {
     const by = (entry.created_by ?? entry.comment ?? '').replace(/\s+/g, ' ');
     return [

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { listImages, readImage } from '#store';
-import { formatPlatform } from '../platform/index.js';
+import { formatPlatform, hostPlatform } from '../platform/index.js';
 import type { Cli } from './cli.js';
 import { ago, humanBytes, table } from './table.js';
 
@@ -28,7 +28,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   }
   const rows: string[][] = [];
   for (const image of images) {
-    const { config } = await readImage(store, image.digest);
+    const { config } = await readImage(store, image.digest, { platform: hostPlatform() });
     const facts = [shorten(image.digest), formatPlatform(config), ago(image.createdMs), humanBytes(image.sizeBytes)];
     for (const name of image.names.length > 0 ? image.names : ['<none>']) rows.push([...splitName(name), ...facts]);
   }

@@ -11,10 +11,11 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const store = await cli.openStore(command.opts<{ store?: string }>().store);
   const shown = [];
   for (const name of command.args) {
-    const image = await openImage(store, name);
-    const names = listTags(store).filter((tag) => tag.digest === image.digest);
+    const { image, index } = await openImage(store, name);
+    const id = index?.descriptor.digest ?? image.digest;
+    const names = listTags(store).filter((tag) => tag.digest === id);
     shown.push({
-      Id: image.digest,
+      Id: id,
       RepoTags: names.map((tag) => familiarName(tag.reference)),
       Architecture: image.config.architecture,
       ...(image.config.variant === undefined ? {} : { Variant: image.config.variant }),
@@ -23,6 +24,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
       Size: image.layers.reduce((sum, layer) => sum + layer.size, 0),
       Config: image.config.config ?? {},
       RootFS: { Type: 'layers', Layers: image.layers.map((layer) => layer.diffId) },
+      ...(index === undefined ? {} : { Index: index.index }),
       Manifest: image.manifest,
     });
   }

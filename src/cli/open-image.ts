@@ -1,16 +1,39 @@
-import { familiarName, findImage, listTags, readImage, type Store, type StoredImage, StoreError } from '#store';
+import {
+  familiarName,
+  findImage,
+  listTags,
+  readImage,
+  readIndex,
+  type Store,
+  type StoredImage,
+  type StoredIndex,
+  StoreError,
+} from '#store';
 import { closest } from '../base/index.js';
 import { hostPlatform } from '../platform/index.js';
 
+/** What a name stands for. */
+export interface OpenedImage {
+  /** Of an index, the one for this machine. */
+  readonly image: StoredImage;
+  /** Where the name stands for an index of images: all of it. */
+  readonly index: StoredIndex | undefined;
+  /** Its whole name; null where it was given by its digest. */
+  readonly name: string | null;
+}
+
 /**
- * The image that a person means by a name or (the start of) a digest; of an index, the one for this machine.
+ * What a person means by a name or (the start of) a digest.
  *
  * @throws StoreError IMAGE_NOT_FOUND, with the nearest name there is
  */
-export function openImage(store: Store, text: string): Promise<StoredImage> {
-  return nearestNamed(store, text, () => readImage(store, findImage(store, text).digest, { platform: hostPlatform() }));
+export function openImage(store: Store, text: string): Promise<OpenedImage> {
+  return nearestNamed(store, text, async () => {
+    const { digest, name } = findImage(store, text);
+    const image = await readImage(store, digest, { platform: hostPlatform() });
+    return { image, index: (await readIndex(store, digest)) ?? undefined, name };
+  });
 }
-
 /** What `find` finds under the name `text`; when there is no such image, the error says the nearest name that there is. */
 export async function nearestNamed<T>(store: Store, text: string, find: () => T | Promise<T>): Promise<T> {
   try {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import {
   copyBetweenStores,
+  type Digest,
   familiarName,
   findImage,
   formatReference,
@@ -9,10 +10,10 @@ import {
   type Lease,
   openLease,
   type Platform,
+  type PullOptions,
   parseReference,
   pullImage,
   type Store,
-  type StoredImage,
   StoreError,
   tagImage,
 } from '#store';
@@ -32,7 +33,8 @@ interface PullCommand {
 }
 
 interface Pulled {
-  readonly image: StoredImage;
+  /** Of an image, or of an index that came as a whole. */
+  readonly digest: Digest;
   /** Name that it had where it came from. */
   readonly name: string | null;
 }
@@ -63,10 +65,10 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
   await underLease(cli, store, `pull ${source}`, async (lease) => {
-    const { image, name } = await pullFrom(cli, store, lease, source, platform, options);
+    const { digest, name } = await pullFrom(cli, store, lease, source, platform, options);
     const names = options.tag ?? (name === null ? [] : [name]);
-    for (const tag of names) tagImage(store, tag, image.digest);
-    cli.out(options.quiet ? `${image.digest}\n` : `pulled ${names.join(', ') || source} ${image.digest}\n`);
+    for (const tag of names) tagImage(store, tag, digest);
+    cli.out(options.quiet ? `${digest}\n` : `pulled ${names.join(', ') || source} ${digest}\n`);
   });
   return 0;
 }
@@ -80,11 +82,11 @@ async function pullFrom(
   options: PullCommand,
 ): Promise<Pulled> {
   const check = (config: ImageConfig): void => requirePlatform({ ref: source, platform: config }, platform);
-  if (source.startsWith('store:')) return fromStore(cli, store, lease, source, check);
+  if (source.startsWith('store:')) return fromStore(cli, store, lease, source, { check, platform });
   if (/^(oci-layout|oci-archive|docker-archive):/.test(source)) {
     const image = await resolveBase(store, lease, source, { platform, pull: 'always' });
     check(image.config);
-    return { image, name: null };
+    return { digest: image.digest, name: null };
   }
   const reference = parseReference(source);
   const image = await pullImage(store, lease, reference, {
@@ -93,7 +95,10 @@ async function pullFrom(
     onProgress: transferProgress(cli, options.quiet === true),
     check,
   });
-  return { image, name: reference.digest === undefined ? familiarName(formatReference(reference)) : null };
+  return {
+    digest: image.digest,
+    name: reference.digest === undefined ? familiarName(formatReference(reference)) : null,
+  };
 }
 
 async function fromStore(
@@ -101,7 +106,7 @@ async function fromStore(
   store: Store,
   lease: Lease,
   source: string,
-  check: (config: ImageConfig) => void,
+  options: Pick<PullOptions, 'check' | 'platform'>,
 ): Promise<Pulled> {
   const { dir, name, exists } = storeAndName(source);
   if (!exists)
@@ -115,8 +120,8 @@ async function fromStore(
   const held = await openLease(from, `copy of ${name}`); // its layers stay while they are read
   try {
     const found = findImage(from, name);
-    const image = await copyBetweenStores(from, store, lease, found.digest, { check });
-    return { image, name: found.name === null ? null : familiarName(found.name) };
+    await copyBetweenStores(from, store, lease, found.digest, options);
+    return { digest: found.digest, name: found.name === null ? null : familiarName(found.name) };
   } finally {
     await held.release();
   }

@@ -1,14 +1,15 @@
 // tsbuild push: to a registry, an OCI layout or another store.
 import { type Command, Option } from 'commander';
-import { copyBetweenStores, exportLayout, type Lease, pushImage, type Store, type StoredImage, tagImage } from '#store';
+import { copyBetweenStores, exportLayout, type Lease, pushImage, pushIndex, type Store, tagImage } from '#store';
 import { type Cli, UsageError } from './cli.js';
-import { openImage } from './open-image.js';
+import { type OpenedImage, openImage } from './open-image.js';
 import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
 import { underLease } from './under-lease.js';
 
 interface PushOptions {
-  readonly compression?: 'gzip' | 'zstd' | 'none';
+  readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
+  readonly compressionLevel?: number;
   readonly plainHttp?: boolean;
   readonly quiet?: boolean;
   readonly store?: string;
@@ -24,9 +25,13 @@ export function configure(command: Command): void {
     .addOption(
       new Option('--compression <kind>', 'of the layers (default: gzip to registries, none elsewhere)').choices([
         'gzip',
+        'estargz',
         'zstd',
         'none',
       ]),
+    )
+    .addOption(
+      new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(level),
     )
     .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
     .option('-q, --quiet', 'print the digest only')
@@ -41,8 +46,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const [name = '', destination = name] = command.args;
   const store = await cli.openStore(options.store);
   await underLease(cli, store, `push ${name}`, async (lease) => {
-    const image = await openImage(store, name);
-    const digest = await send(cli, store, lease, image, name, destination, options);
+    const opened = await openImage(store, name);
+    const digest = await send(cli, store, lease, opened, name, destination, options);
     cli.out(options.quiet ? `${digest}\n` : `pushed ${name} to ${destination} ${digest}\n`);
   });
   return 0;
@@ -52,31 +57,53 @@ async function send(
   cli: Cli,
   store: Store,
   lease: Lease,
-  image: StoredImage,
+  opened: OpenedImage,
   name: string,
   destination: string,
   options: PushOptions,
 ): Promise<string> {
+  const { image, index } = opened;
   const onProgress = transferProgress(cli, options.quiet === true);
+  const { compression, compressionLevel } = options;
+  if (index !== undefined && (compression !== undefined || compressionLevel !== undefined)) {
+    throw new UsageError('USAGE', {
+      message: `${name} is an index: what is attested about its image names the compressed layers`,
+      hint: 'leave --compression out, or build with the compression that it should have',
+    });
+  }
+  const plainHttp = options.plainHttp === true ? true : undefined;
   const [, scheme, rest = ''] = /^(oci-layout|oci|store):(?:\/\/)?(.+)$/.exec(destination) ?? [];
   if (scheme === 'store') {
-    if (options.compression)
+    if (compression)
       throw new UsageError('USAGE', { message: 'a store keeps layers uncompressed', hint: 'leave --compression out' });
-    return copyTo(cli, store, image, destination, name);
+    return copyTo(cli, store, opened, destination, name);
   }
   if (scheme !== undefined) {
     const { dir, tag } = layoutTarget(rest);
     return exportLayout(store, lease, image, dir, {
-      compression: options.compression ?? 'none',
+      compression: compression ?? 'none',
+      level: compressionLevel,
+      index,
       tag,
       onProgress,
       signal: cli.signal,
     });
   }
-  return pushImage(store, lease, image, destination, {
-    compression: options.compression,
-    plainHttp: options.plainHttp === true ? true : undefined,
-    onProgress,
+  if (index !== undefined) {
+    const { descriptor } = await pushIndex(store, lease, index, destination, { plainHttp, onProgress });
+    return descriptor.digest;
+  }
+  const sent = { compression, level: compressionLevel, plainHttp, onProgress };
+  const { manifest } = await pushImage(store, lease, image, destination, sent);
+  return manifest.descriptor.digest;
+}
+
+/** @throws UsageError */
+function level(text: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new UsageError('USAGE', {
+    message: `--compression-level ${text} is no number`,
+    hint: 'gzip takes 0 to 9, zstd 1 to 22',
   });
 }
 
@@ -86,13 +113,20 @@ function layoutTarget(text: string): { dir: string; tag: string | undefined } {
   return { dir: dir ?? text, tag };
 }
 
-async function copyTo(cli: Cli, from: Store, image: StoredImage, destination: string, name: string): Promise<string> {
+async function copyTo(
+  cli: Cli,
+  from: Store,
+  { image, index }: OpenedImage,
+  destination: string,
+  name: string,
+): Promise<string> {
   const { dir, name: newName } = storeAndName(destination);
   const to = await cli.openStore(dir);
   return underLease(cli, to, `copy of ${name}`, async (lease) => {
-    const copied = await copyBetweenStores(from, to, lease, image.digest);
+    const digest = index?.descriptor.digest ?? image.digest;
+    await copyBetweenStores(from, to, lease, digest);
     const tag = newName ?? (/^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? null : name);
-    if (tag !== null) tagImage(to, tag, copied.digest);
-    return copied.digest;
+    if (tag !== null) tagImage(to, tag, digest);
+    return digest;
   });
 }

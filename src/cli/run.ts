@@ -39,7 +39,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const host = await cli.openHost();
   const lease = await openLease(store, `run ${name}`, () => host);
   try {
-    const image = await openImage(store, name);
+    const { image } = await openImage(store, name);
     const mounts = await Promise.all(visibleLayers(image.layers).map((layer) => mountLayer(store, lease, host, layer)));
     const view = openView(image.layers);
     const exit = await runImage(

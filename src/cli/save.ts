@@ -1,14 +1,14 @@
 import { type Command, Option } from 'commander';
-import { findImage, saveArchive } from '#store';
+import { saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
-import { nearestNamed, openImage } from './open-image.js';
+import { openImage } from './open-image.js';
 import { transferProgress } from './transfer.js';
 import { underLease } from './under-lease.js';
 
 interface SaveOptions {
   readonly output?: string;
   readonly format: 'docker-archive' | 'oci-archive';
-  readonly compression?: 'gzip' | 'zstd' | 'none';
+  readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
   readonly store?: string;
 }
 
@@ -21,7 +21,14 @@ export function configure(command: Command): void {
         .choices(['docker-archive', 'oci-archive'])
         .default('docker-archive'),
     )
-    .addOption(new Option('--compression <kind>', 'of the layers in an oci-archive').choices(['gzip', 'zstd', 'none']))
+    .addOption(
+      new Option('--compression <kind>', 'of the layers in an oci-archive').choices([
+        'gzip',
+        'estargz',
+        'zstd',
+        'none',
+      ]),
+    )
     .addHelpText(
       'after',
       '\nexamples:\n  tsbuild save -o app.tar app:1\n  tsbuild save --format oci-archive app:1 | ssh host podman load',
@@ -40,8 +47,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   await underLease(cli, store, 'save', async (lease) => {
     const images = [];
     for (const text of command.args) {
-      const { name } = await nearestNamed(store, text, () => findImage(store, text));
-      images.push({ image: await openImage(store, text), names: name === null ? [] : [name] });
+      const { name, ...opened } = await openImage(store, text);
+      images.push({ ...opened, names: name === null ? [] : [name] });
     }
     await saveArchive(store, lease, images, options.output ?? process.stdout, {
       format: options.format,

@@ -47,8 +47,34 @@ export function imageComplete(store: Store, digest: Digest): boolean {
   if (row !== null) {
     return database.blob(row.configDigest) !== null && row.layers.every((id) => database.layer(id) !== null);
   }
-  const children = digestsIn(readDocument(store, digest)?.manifests);
-  return children.every((child) => database.image(child) === null || imageComplete(store, child));
+  return entriesOf(readDocument(store, digest)).every(({ digest: child, isImage }) => {
+    if (isImage) return database.image(child) === null || imageComplete(store, child);
+    return database.blob(child) !== null && partsPresent(store, readDocument(store, child));
+  });
+}
+
+/** The images that an index names; null where `digest` is no index of this store. */
+export function indexedImages(store: Store, digest: Digest): Digest[] | null {
+  const { database } = store;
+  const blob = database.image(digest) === null ? database.blob(digest) : null;
+  const document = blob !== null && blob.size <= maxDocumentBytes ? readDocument(store, digest) : null;
+  if (document === null || !Array.isArray(document.manifests)) return null;
+  return entriesOf(document).flatMap(({ digest: child, isImage }) => (isImage ? [child] : []));
+}
+
+/** Of what is attested about an image. */
+function partsPresent(store: Store, document: Readonly<Record<string, unknown>> | null): boolean {
+  const parts = [...digestsIn([document?.config]), ...digestsIn(document?.layers)];
+  return parts.every((part) => store.database.blob(part) !== null);
+}
+
+/** Entries of an index; for the platform 'unknown' there is no image, but what is attested about one. */
+function entriesOf(document: Readonly<Record<string, unknown>> | null): { digest: Digest; isImage: boolean }[] {
+  const entries: unknown[] = Array.isArray(document?.manifests) ? document.manifests : [];
+  return entries.flatMap((entry) => {
+    const isAbout = isObject(entry) && isObject(entry.platform) && entry.platform.architecture === 'unknown';
+    return digestsIn([entry]).map((digest) => ({ digest, isImage: !isAbout }));
+  });
 }
 
 function addLayer(store: Store, diffId: DiffId, into: Reached): void {

@@ -34,13 +34,18 @@ function addImages(dir: string, database: Database, digest: Digest): void {
   const document = readJson(paths.blobFile(dir, digest));
   for (const child of arrayOf(document?.manifests)) {
     const childDigest = digestOf(child);
-    if (childDigest !== null && childDigest !== digest) addImages(dir, database, childDigest);
+    if (childDigest !== null && childDigest !== digest && !isAttestation(child)) addImages(dir, database, childDigest);
   }
   const configDigest = digestOf(document?.config);
   if (configDigest === null) return;
   const rootfs = readJson(paths.blobFile(dir, configDigest))?.rootfs;
   const layers = arrayOf(isObject(rootfs) ? rootfs.diff_ids : null).filter(isDigest) as DiffId[];
   database.putImage({ digest, configDigest, layers });
+}
+
+/** What is attested about an image is no image. */
+function isAttestation(entry: unknown): boolean {
+  return isObject(entry) && isObject(entry.platform) && entry.platform.architecture === 'unknown';
 }
 
 function readTag(path: string): { readonly reference: string; readonly digest: Digest } | null {

@@ -45,20 +45,35 @@ export async function putConfig(
   return putManifest(store, lease, manifestBytes, configBytes);
 }
 
-/** An OCI manifest's bytes. */
+/** Whose names a manifest uses for what it refers to. */
+export type MediaTypes = 'oci' | 'docker';
+
+/** A manifest's bytes. `layers` have OCI's types. */
 export function encodeManifest(
   configBytes: Buffer,
   layers: readonly Descriptor[],
   annotations: Readonly<Record<string, string>>,
+  types: MediaTypes = 'oci',
 ): Buffer {
+  const docker = types === 'docker';
   const manifest: Manifest = {
     schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: descriptorOf(configBytes, mediaTypes.ociConfig),
-    layers,
+    mediaType: docker ? mediaTypes.dockerManifest : mediaTypes.ociManifest,
+    config: descriptorOf(configBytes, docker ? mediaTypes.dockerConfig : mediaTypes.ociConfig),
+    layers: docker ? layers.map((layer) => ({ ...layer, mediaType: dockerLayerType(layer) })) : layers,
     ...(Object.keys(annotations).length > 0 && { annotations }),
   };
   return canonicalJson(manifest);
+}
+
+function dockerLayerType({ mediaType }: Descriptor): string {
+  if (mediaType === mediaTypes.ociLayer) return mediaTypes.dockerLayer;
+  if (mediaType === mediaTypes.ociLayerGzip) return mediaTypes.dockerLayerGzip;
+  throw new Error(`Docker has no name for ${mediaType}`);
+}
+
+export function isDockerManifest({ mediaType }: Manifest): boolean {
+  return mediaType === mediaTypes.dockerManifest;
 }
 
 /**

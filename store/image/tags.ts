@@ -1,5 +1,6 @@
 // Names of a store's images, and what removing one means.
 import type { Store } from '../content/handle.js';
+import { indexedImages } from '../content/image-objects.js';
 import { deleteTag, getTag, listTagRows, setTag } from '../content/tags.js';
 import { StoreError } from '../errors.js';
 import type { Digest } from '../words.js';
@@ -37,7 +38,8 @@ export function tagImage(store: Store, reference: Reference | string, digest: Di
 export function resolveTag(store: Store, reference: Reference | string): Digest | null {
   const parsed = typeof reference === 'string' ? parseReference(reference) : reference;
   if (parsed.digest === undefined) return getTag(store, tagName(parsed));
-  return store.database.image(parsed.digest) === null ? null : parsed.digest;
+  const known = store.database.image(parsed.digest) !== null || indexedImages(store, parsed.digest) !== null;
+  return known ? parsed.digest : null;
 }
 
 export function listTags(store: Store): Tag[] {
@@ -49,23 +51,34 @@ export function untag(store: Store, reference: Reference | string): boolean {
   return deleteTag(store, tagName(reference));
 }
 
-/** All images, newest first; those that lost their names too. */
+/** All images, newest first; those that lost their names too. Of one in an index that has a name, the index. */
 export function listImages(store: Store): ListedImage[] {
   const names = new Map<Digest, string[]>();
   for (const tag of listTags(store)) {
     names.set(tag.digest, [...(names.get(tag.digest) ?? []), familiarName(tag.reference)]);
   }
+  const rows = new Map(store.database.images().map((row) => [row.digest, row]));
+  const parents = new Map<Digest, Digest>();
+  for (const digest of names.keys()) {
+    if (rows.has(digest)) continue;
+    for (const child of indexedImages(store, digest) ?? []) parents.set(child, digest);
+  }
   const sizes = new Map(store.database.layers().map((layer) => [layer.diffId, layer.size]));
-  return store.database
-    .images()
-    .map(({ digest, configDigest, layers, createdMs }) => ({
-      digest,
+  const listed = [...rows.values()].flatMap(({ digest, configDigest, layers, createdMs }) => {
+    const image = {
       configDigest,
-      names: (names.get(digest) ?? []).sort(),
       createdMs,
       sizeBytes: [...new Set(layers)].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0),
-    }))
-    .reverse();
+    };
+    const parent = parents.get(digest);
+    return [
+      ...(parent === undefined || names.has(digest)
+        ? [{ ...image, digest, names: (names.get(digest) ?? []).sort() }]
+        : []),
+      ...(parent === undefined ? [] : [{ ...image, digest: parent, names: (names.get(parent) ?? []).sort() }]),
+    ];
+  });
+  return listed.reverse();
 }
 
 export interface Removal {
@@ -96,6 +109,9 @@ export function removeImage(store: Store, text: string, options: { readonly forc
   const deleted = store.database.transaction(() => {
     if (namesOf(store, digest).length > 0) return false;
     store.database.deleteImage(digest);
+    for (const child of indexedImages(store, digest) ?? []) {
+      if (namesOf(store, child).length === 0) store.database.deleteImage(child);
+    }
     return true;
   });
   return { untagged, deleted: deleted ? digest : null };
@@ -137,10 +153,14 @@ export function findImage(store: Store, text: string): { readonly digest: Digest
 
 function imagesById(store: Store, hex: string): Digest[] {
   const prefix = `sha256:${hex}`;
-  return store.database
+  const images = store.database
     .images()
     .filter((row) => row.digest.startsWith(prefix) || row.configDigest.startsWith(prefix))
     .map((row) => row.digest);
+  // An index has no row: it is found by a name that it has, or by its whole digest.
+  const indexes = [...listTags(store).map(({ digest }) => digest), ...(hex.length === 64 ? [prefix as Digest] : [])];
+  const found = indexes.filter((digest) => digest.startsWith(prefix) && indexedImages(store, digest) !== null);
+  return [...new Set([...images, ...found])];
 }
 
 /** @throws StoreError TAG_NEEDED: a name by digest can't be given to an image */

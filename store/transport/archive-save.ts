@@ -8,24 +8,32 @@ import { pipeline } from 'node:stream/promises';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
+import { descriptorOf } from '../image/images.js';
 import { familiarName, formatReference, parseReference } from '../image/reference.js';
-import type { Lease, StoredImage } from '../types.js';
+import type { Lease } from '../types.js';
 import type { Descriptor, Digest } from '../words.js';
 import { type ArchiveMember, packMembers } from './archive-pack.js';
 import { containerdName, refName } from './blob-folder.js';
-import type { CompressionChoice } from './compress.js';
-import { encodeIndexJson, entryOf, layoutMarker } from './layout-export.js';
-import { type OutgoingImage, prepareImage } from './outgoing.js';
+import type { Compression, CompressionChoice } from './compress.js';
+import { encodeIndexJson, layoutMarker } from './layout-export.js';
+import { type Outgoing, prepareBlobs, prepareImage } from './outgoing.js';
 import type { OnProgress } from './progress.js';
 
-export interface NamedImage {
-  readonly image: StoredImage;
+export interface NamedImage extends Outgoing {
   readonly names: readonly string[];
+  /** Of the entries that list it. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
-export interface SaveOptions extends Partial<CompressionChoice> {
-  /** 'docker-archive' is what `docker load` has always read; 'oci-archive' keeps manifests and digests. */
-  readonly format?: 'docker-archive' | 'oci-archive' | undefined;
+export interface SaveOptions {
+  /** 'own': the forms that the images' manifests name. */
+  readonly compression?: Compression | 'own' | undefined;
+  readonly level?: number | undefined;
+  /**
+   * 'docker-archive' is what `docker load` has always read; 'oci-archive' keeps manifests and digests; 'both' is an
+   * oci-archive that `docker load` of any age reads too, as BuildKit writes one for docker.
+   */
+  readonly format?: 'docker-archive' | 'oci-archive' | 'both' | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Aborted, nothing is left at the target. */
   readonly signal?: AbortSignal | undefined;
@@ -51,52 +59,96 @@ export async function saveArchive(
       hint: 'save as oci-archive, or compress the archive as a whole',
     });
   }
-  const layout = format === 'oci-archive';
-  const members = new Map<string, ArchiveMember>(
-    layout
-      ? [
-          ['blobs', 'dir'],
-          ['blobs/sha256', 'dir'],
-        ]
-      : [],
-  );
-  const parts: { named: NamedImage; outgoing: OutgoingImage }[] = [];
-  for (const named of images) {
-    const outgoing = await prepareImage(store, lease, named.image, { compression, level }, onProgress);
-    parts.push({ named, outgoing });
-    for (const { descriptor, path } of outgoing.layers) {
-      const { digest, size } = descriptor;
-      members.set(layout ? blobName(digest) : `${hex(digest)}.tar`, { path, size, digest });
-    }
-    const { configDigest } = named.image;
-    members.set(layout ? blobName(configDigest) : `${hex(configDigest)}.json`, outgoing.config);
-    if (layout) members.set(blobName(outgoing.manifest.descriptor.digest), outgoing.manifest.bytes);
-  }
-  if (layout) {
-    const entries = parts.flatMap(({ named, outgoing }) => indexEntries(named, outgoing));
-    members.set('oci-layout', layoutMarker);
-    members.set('index.json', encodeIndexJson(entries));
-  } else {
-    members.set('manifest.json', Buffer.from(JSON.stringify(parts.map(dockerEntry))));
-  }
+  const choice = compression === 'own' ? null : { compression, level };
+  const members =
+    format === 'docker-archive'
+      ? await dockerMembers(store, lease, images, onProgress)
+      : await layoutMembers(store, lease, images, choice, onProgress);
+  if (format === 'both') members.set('manifest.json', encodeDockerIndex(dockerEntries(images, members)));
   await writeTo(target, packMembers(members), signal);
 }
 
+type Members = Map<string, ArchiveMember>;
+
+async function dockerMembers(
+  store: Store,
+  lease: Lease,
+  images: readonly NamedImage[],
+  onProgress: OnProgress | undefined,
+): Promise<Members> {
+  const members: Members = new Map();
+  const entries: DockerEntry[] = [];
+  for (const { image, names } of images) {
+    const { config, layers } = await prepareImage(store, lease, image, { compression: 'none' }, onProgress);
+    for (const { descriptor, path } of layers) {
+      const { digest, size } = descriptor;
+      members.set(`${hex(digest)}.tar`, { path, size, digest });
+    }
+    members.set(`${hex(image.configDigest)}.json`, config);
+    entries.push({
+      Config: `${hex(image.configDigest)}.json`,
+      RepoTags: names.map(familiarName),
+      Layers: layers.map(({ descriptor }) => `${hex(descriptor.digest)}.tar`),
+    });
+  }
+  members.set('manifest.json', encodeDockerIndex(entries));
+  return members;
+}
+
 /** @see moby, image/spec/v1.2.md: manifest.json */
-function dockerEntry({ named, outgoing }: { named: NamedImage; outgoing: OutgoingImage }): unknown {
-  return {
-    Config: `${hex(named.image.configDigest)}.json`,
-    RepoTags: named.names.map(familiarName),
-    Layers: outgoing.layers.map(({ descriptor }) => `${hex(descriptor.digest)}.tar`),
-  };
+interface DockerEntry {
+  readonly Config: string;
+  readonly RepoTags: readonly string[];
+  readonly Layers: readonly string[];
+}
+
+function encodeDockerIndex(entries: readonly DockerEntry[]): Buffer {
+  return Buffer.from(JSON.stringify(entries));
+}
+
+async function layoutMembers(
+  store: Store,
+  lease: Lease,
+  images: readonly NamedImage[],
+  choice: CompressionChoice | null,
+  onProgress: OnProgress | undefined,
+): Promise<Members> {
+  const members: Members = new Map([
+    ['blobs', 'dir'],
+    ['blobs/sha256', 'dir'],
+  ]);
+  const entries: Descriptor[] = [];
+  for (const named of images) {
+    const { root, documents, files } = await prepareBlobs(store, lease, named, choice, onProgress);
+    for (const bytes of documents) members.set(blobName(descriptorOf(bytes, '').digest), bytes);
+    for (const { descriptor, path } of files) {
+      const { digest, size } = descriptor;
+      members.set(blobName(digest), { path, size, digest });
+    }
+    entries.push(...indexEntries(named, root));
+  }
+  members.set('oci-layout', layoutMarker);
+  members.set('index.json', encodeIndexJson(entries));
+  return members;
+}
+
+/** The same images again, by the names of their blobs. */
+function dockerEntries(images: readonly NamedImage[], members: Members): DockerEntry[] {
+  return images.map(({ image, names }) => {
+    const { config, layers } = image.manifest;
+    const places = [config, ...layers].map(({ digest }) => blobName(digest));
+    if (!places.every((place) => members.has(place))) throw new Error('the archive has an image in another form');
+    const [Config = '', ...Layers] = places;
+    return { Config, RepoTags: names.map(familiarName), Layers };
+  });
 }
 
 /** One entry a name. containerd and docker look at the one annotation, podman and skopeo at the other. */
-function indexEntries({ image, names }: NamedImage, outgoing: OutgoingImage): Descriptor[] {
-  if (names.length === 0) return [entryOf(image, outgoing, undefined)];
+function indexEntries({ names, annotations = {} }: NamedImage, root: Descriptor): Descriptor[] {
+  if (names.length === 0) return [Object.keys(annotations).length > 0 ? { ...root, annotations } : root];
   return names.map((text) => {
     const name = formatReference(parseReference(text));
-    return { ...entryOf(image, outgoing, name), annotations: { [refName]: name, [containerdName]: name } };
+    return { ...root, annotations: { ...annotations, [refName]: name, [containerdName]: name } };
   });
 }
 

@@ -7,14 +7,22 @@ import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
 import { descriptorOf } from '../image/images.js';
+import type { StoredIndex } from '../image/indexes.js';
 import type { Lease, StoredImage } from '../types.js';
 import { type Descriptor, type Digest, type ImageIndex, mediaTypes } from '../words.js';
 import { parseLayoutIndex, refName } from './blob-folder.js';
-import type { CompressionChoice } from './compress.js';
-import { type OutgoingImage, prepareImage } from './outgoing.js';
+import type { Compression } from './compress.js';
+import { prepareBlobs } from './outgoing.js';
 import type { OnProgress } from './progress.js';
 
-export interface ExportOptions extends Partial<CompressionChoice> {
+export interface ExportOptions {
+  /** 'own': the forms that the image's manifest names. */
+  readonly compression?: Compression | 'own' | undefined;
+  readonly level?: number | undefined;
+  /** The index that the image is in, to be written as a whole. */
+  readonly index?: StoredIndex | undefined;
+  /** Of the entry that lists it. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
   /** Name of the image in the layout; an image that has it already there loses it. */
   readonly tag?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -25,7 +33,7 @@ export interface ExportOptions extends Partial<CompressionChoice> {
 /**
  * Layers are written uncompressed unless asked otherwise: as reflinks of the store's files where the filesystem can.
  *
- * @returns digest of the manifest in the layout
+ * @returns digest of the manifest, or of the index, in the layout
  * @throws StoreError LAYOUT_DIR_NOT_EMPTY, LAYER_DAMAGED, BLOB_DAMAGED
  */
 export async function exportLayout(
@@ -35,32 +43,25 @@ export async function exportLayout(
   dir: string,
   options: ExportOptions = {},
 ): Promise<Digest> {
-  const { compression = 'none', level, tag, onProgress, signal } = options;
-  const outgoing = await prepareImage(store, lease, image, { compression, level }, onProgress);
+  const { compression = 'none', level, tag, index, annotations = {}, onProgress, signal } = options;
+  const choice = compression === 'own' ? null : { compression, level };
+  const { root, documents, files } = await prepareBlobs(store, lease, { image, index }, choice, onProgress);
   await prepareDir(dir);
-  for (const { descriptor, path } of outgoing.layers) {
+  for (const { descriptor, path } of files) {
     await copyBlob(path, descriptor, blobFile(dir, descriptor.digest), signal);
     onProgress?.({ digest: descriptor.digest, state: 'done', doneBytes: descriptor.size, totalBytes: descriptor.size });
   }
-  for (const bytes of [outgoing.config, outgoing.manifest.bytes]) {
+  for (const bytes of documents) {
     await replaceFile(blobFile(dir, descriptorOf(bytes, '').digest), bytes);
   }
   await replaceFile(join(dir, 'oci-layout'), layoutMarker);
-  await replaceFile(join(dir, 'index.json'), await indexWith(dir, entryOf(image, outgoing, tag)));
-  return outgoing.manifest.descriptor.digest;
+  const notes = { ...annotations, ...(tag !== undefined && { [refName]: tag }) };
+  const entry = Object.keys(notes).length > 0 ? { ...root, annotations: notes } : root;
+  await replaceFile(join(dir, 'index.json'), await indexWith(dir, entry));
+  return root.digest;
 }
 
 export const layoutMarker = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
-
-/** How an image is listed in index.json. */
-export function entryOf(image: StoredImage, outgoing: OutgoingImage, tag: string | undefined): Descriptor {
-  const { os, architecture, variant } = image.config;
-  return {
-    ...outgoing.manifest.descriptor,
-    platform: { architecture, os, ...(variant && { variant }) },
-    ...(tag !== undefined && { annotations: { [refName]: tag } }),
-  };
-}
 
 export function encodeIndexJson(manifests: readonly Descriptor[]): Buffer {
   const index: ImageIndex = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };

@@ -1,16 +1,35 @@
 // A stored image as others read it: its manifest, and the form in which each layer leaves.
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { blobPath, findBlob, findCompressions, putBlob, recordCompression } from '../content/blob.js';
+import { lookupCache, recordCache } from '../content/cache.js';
 import type { Store } from '../content/handle.js';
-import { descriptorOf, encodeManifest, readConfigBytes, readManifestBytes, uncompressed } from '../image/images.js';
+import { importLayer } from '../content/import.js';
+import { StoreError } from '../errors.js';
+import { scanTar } from '../format/tar-scan.js';
+import {
+  descriptorOf,
+  encodeManifest,
+  isDockerManifest,
+  type MediaTypes,
+  readConfigBytes,
+  readManifestBytes,
+  uncompressed,
+} from '../image/images.js';
+import type { StoredIndex } from '../image/indexes.js';
+import { canonicalJson, parseStrictJson } from '../image/strict-json.js';
 import type { Layer, Lease, StoredImage } from '../types.js';
-import { type Descriptor, mediaTypes } from '../words.js';
-import { type Compression, type CompressionChoice, compressLayer, layerTypes } from './compress.js';
+import { type Descriptor, type DiffId, type Digest, mediaTypes } from '../words.js';
+import { type Compression, type CompressionChoice, compressLayer, layerTypes, levelOf } from './compress.js';
+import { canBeEstargz, type Estargz, encodeEstargz } from './estargz.js';
 import { inParallel, type OnProgress } from './progress.js';
 
 /** A file that holds exactly the blob. Whoever sends it elsewhere checks the digest on the way, or the receiver does. */
 export interface OutgoingLayer {
   readonly descriptor: Descriptor;
   readonly path: string;
+  /** What its blob uncompresses to: the layer itself, or what an eStargz of it is. */
+  readonly diffId: DiffId;
 }
 
 export interface OutgoingManifest {
@@ -26,27 +45,89 @@ export interface OutgoingImage {
   readonly layers: readonly OutgoingLayer[];
 }
 
-/** The image with every layer in the chosen form. */
+/** An image, with the index where it is in one. */
+export interface Outgoing {
+  readonly image: StoredImage;
+  readonly index?: StoredIndex | undefined;
+}
+
+/** An image or an index as blobs under their digests. */
+export interface OutgoingBlobs {
+  /** Of the document that all the others are found by. */
+  readonly root: Descriptor;
+  readonly documents: readonly Buffer[];
+  readonly files: readonly Pick<OutgoingLayer, 'descriptor' | 'path'>[];
+}
+
+/** All parts. Of an index everything goes as it is, whatever the choice: what is attested names the exact bytes. */
+export async function prepareBlobs(
+  store: Store,
+  lease: Lease,
+  { image, index }: Outgoing,
+  choice: CompressionChoice | null,
+  onProgress: OnProgress | undefined,
+): Promise<OutgoingBlobs> {
+  if (index === undefined) {
+    const { manifest, config, layers } = await prepareImage(store, lease, image, choice, onProgress);
+    const { os, architecture, variant } = image.config;
+    const root = { ...manifest.descriptor, platform: { architecture, os, ...(variant && { variant }) } };
+    return { root, documents: [config, manifest.bytes], files: layers };
+  }
+  const documents: Buffer[] = [];
+  const files: OutgoingBlobs['files'][number][] = [];
+  for (const each of index.images) {
+    const { manifest, config, layers } = await prepareImage(store, lease, each, null, onProgress);
+    documents.push(config, manifest.bytes);
+    files.push(...layers);
+  }
+  for (const { bytes, blobs } of index.others) {
+    documents.push(bytes);
+    files.push(...blobs.map((descriptor) => ({ descriptor, path: blobPath(store, descriptor.digest) })));
+  }
+  return { root: index.descriptor, documents: [...documents, index.bytes], files };
+}
+
+/** The image with every layer in the chosen form; null: in the form that its own manifest names. */
 export async function prepareImage(
   store: Store,
   lease: Lease,
   image: StoredImage,
-  choice: CompressionChoice,
+  choice: CompressionChoice | null,
   onProgress: OnProgress | undefined,
 ): Promise<OutgoingImage> {
   const prepared = new Map<string, OutgoingLayer>();
-  const unique = [...new Map(image.layers.map((layer) => [layer.diffId, layer])).values()];
+  const unique = [...new Map(image.layers.map((layer, i) => [layer.diffId, { layer, i }])).values()];
   // Compressing takes all processors for one layer already; two at once fill the gaps.
-  await inParallel(unique, 2, async (layer) => {
-    prepared.set(layer.diffId, await prepareLayer(store, lease, layer, choice, onProgress));
+  await inParallel(unique, 2, async ({ layer, i }) => {
+    const own = image.manifest.layers[i]!;
+    prepared.set(
+      layer.diffId,
+      choice === null
+        ? await prepareExact(store, lease, layer, own, onProgress)
+        : await prepareLayer(store, lease, layer, choice, onProgress),
+    );
   });
   const layers = image.layers.map((layer) => prepared.get(layer.diffId)!);
-  const manifest = await manifestOver(
-    store,
-    image,
-    layers.map(({ descriptor }) => descriptor),
-  );
-  return { manifest, config: await readConfigBytes(store, image), layers };
+  return { ...(await documentsOver(store, image, layers)), layers };
+}
+
+/** Manifest and config of `image` over these forms of its layers. */
+export async function documentsOver(
+  store: Store,
+  image: StoredImage,
+  layers: readonly Pick<OutgoingLayer, 'descriptor' | 'diffId'>[],
+  types?: MediaTypes,
+): Promise<{ manifest: OutgoingManifest; config: Buffer }> {
+  const configBytes = await readConfigBytes(store, image);
+  const sameLayers = layers.every(({ diffId }, i) => diffId === image.layers[i]!.diffId);
+  const config = sameLayers
+    ? configBytes
+    : withDiffIds(
+        configBytes,
+        layers.map(({ diffId }) => diffId),
+      );
+  const descriptors = layers.map(({ descriptor }) => descriptor);
+  return { manifest: await manifestOver(store, image, config, descriptors, types), config };
 }
 
 /** The layer's tar itself, a compressed blob that is kept, or one that is made and kept now. */
@@ -58,19 +139,90 @@ export async function prepareLayer(
   onProgress: OnProgress | undefined,
 ): Promise<OutgoingLayer> {
   const { compression, level } = choice;
-  if (compression === 'none') return { descriptor: uncompressed(layer), path: layer.tarPath };
-  // Which level a kept blob has isn't known: who asks for one gets it.
-  const kept =
-    level === undefined
-      ? knownForms(store, layer, compression).find(({ digest }) => findBlob(store, digest))
-      : undefined;
-  if (kept !== undefined) return { descriptor: kept, path: blobPath(store, kept.digest) };
+  const { diffId } = layer;
+  if (compression === 'none') return { descriptor: uncompressed(layer), path: layer.tarPath, diffId };
+  if (compression === 'estargz') return prepareEstargz(store, lease, layer, choice, onProgress);
+  const kept = level === undefined ? knownForms(store, layer, compression) : [];
+  kept.push(...keptForm(store, layer, choice));
+  const present = kept.find(({ digest }) => findBlob(store, digest));
+  if (present !== undefined) return { descriptor: present, path: blobPath(store, present.digest), diffId };
   const report = (doneBytes: number): void =>
-    onProgress?.({ digest: layer.diffId, state: 'compressing', doneBytes, totalBytes: layer.size });
+    onProgress?.({ digest: diffId, state: 'compressing', doneBytes, totalBytes: layer.size });
   const { digest, size } = await putBlob(store, lease, compressLayer(layer, { compression, level }, report));
   const descriptor = { mediaType: layerTypes[compression], digest, size };
-  recordCompression(store, layer.diffId, descriptor);
-  return { descriptor, path: blobPath(store, digest) };
+  recordCompression(store, diffId, descriptor);
+  recordCache(store, formKey(layer, choice), { diffId: null, inputs: descriptor });
+  return { descriptor, path: blobPath(store, digest), diffId };
+}
+
+/**
+ * The very blob that a manifest names: kept here, or compressed again, which gives the same bytes if this program made it.
+ *
+ * @throws StoreError LAYER_FORM_MISSING
+ */
+export async function prepareExact(
+  store: Store,
+  lease: Lease,
+  layer: Layer,
+  wanted: Descriptor,
+  onProgress: OnProgress | undefined,
+): Promise<OutgoingLayer> {
+  const { diffId } = layer;
+  if (wanted.digest === diffId) return { descriptor: wanted, path: layer.tarPath, diffId };
+  if (findBlob(store, wanted.digest)) return { descriptor: wanted, path: blobPath(store, wanted.digest), diffId };
+  const compression = wanted.mediaType === layerTypes.zstd ? 'zstd' : 'gzip';
+  const again = await prepareLayer(store, lease, layer, { compression, level: levelOf({ compression }) }, onProgress);
+  if (again.descriptor.digest === wanted.digest) return { ...again, descriptor: wanted };
+  throw new StoreError('LAYER_FORM_MISSING', {
+    message: `layer ${wanted.digest} is in the store as ${diffId} only, not in the compressed form that its image names`,
+    hint: 'what is attested about an image names its exact bytes: build it again, or send its image without the attestations',
+  });
+}
+
+/** An eStargz layer is a layer of its own in the store, and is made once for each level. */
+async function prepareEstargz(
+  store: Store,
+  lease: Lease,
+  layer: Layer,
+  choice: CompressionChoice,
+  onProgress: OnProgress | undefined,
+): Promise<OutgoingLayer> {
+  if (!canBeEstargz(scanTar(layer.tarPath, layer.size))) {
+    return prepareLayer(store, lease, layer, { ...choice, compression: 'gzip' }, onProgress);
+  }
+  const known = lookupCache(store, formKey(layer, choice));
+  const kept = known?.inputs as Descriptor | undefined;
+  if (known?.diffId && kept && findBlob(store, kept.digest)) {
+    return { descriptor: kept, path: blobPath(store, kept.digest), diffId: known.diffId };
+  }
+  const report = (doneBytes: number): void =>
+    onProgress?.({ digest: layer.diffId, state: 'compressing', doneBytes, totalBytes: layer.size });
+  const encoded = encodeEstargz(layer, levelOf(choice), report);
+  let facts: Estargz | undefined;
+  const blob = await putBlob(
+    store,
+    lease,
+    (async function* () {
+      facts = yield* encoded;
+    })(),
+  );
+  const { tocDigest, uncompressedSize, uncompressedDigest } = facts!;
+  const diffId = uncompressedDigest as DiffId;
+  const descriptor: Descriptor = {
+    mediaType: layerTypes.estargz,
+    ...blob,
+    annotations: {
+      'containerd.io/snapshot/stargz/toc.digest': tocDigest,
+      'io.containers.estargz.uncompressed-size': String(uncompressedSize),
+    },
+  };
+  const path = blobPath(store, blob.digest);
+  await importLayer(store, lease, createReadStream(path, { highWaterMark: 1 << 20 }), {
+    expectDiffId: diffId,
+    blob: descriptor,
+  });
+  recordCache(store, formKey(layer, choice), { diffId, inputs: descriptor });
+  return { descriptor, path, diffId };
 }
 
 /** Compressed forms of a layer that were seen before, their bytes here or elsewhere. */
@@ -80,6 +232,18 @@ export function knownForms(store: Store, layer: Layer, compression: Compression 
     .filter(({ mediaType }) => compression === undefined || mediaType === layerTypes[compression]);
 }
 
+/** The form that this very choice led to before. */
+function keptForm(store: Store, layer: Layer, choice: CompressionChoice): Descriptor[] {
+  const kept = lookupCache(store, formKey(layer, choice));
+  return kept === null ? [] : [kept.inputs as Descriptor];
+}
+
+function formKey({ diffId }: Layer, choice: CompressionChoice): string {
+  return createHash('sha256')
+    .update(`form 1 ${diffId} ${choice.compression} ${levelOf(choice)}`)
+    .digest('hex');
+}
+
 /** Docker's name for a layer's type in OCI's words. */
 function ociLayerType(mediaType: string): string {
   if (mediaType === mediaTypes.dockerLayer) return mediaTypes.ociLayer;
@@ -87,18 +251,30 @@ function ociLayerType(mediaType: string): string {
   return mediaType.replace('.layer.nondistributable.v1.', '.layer.v1.');
 }
 
-/** The image's own manifest, byte for byte, where it names these very layers; else a new one over them. */
-export async function manifestOver(
+/** The image's own manifest, byte for byte, where it says just that; else a new one. */
+async function manifestOver(
   store: Store,
   image: StoredImage,
+  config: Buffer,
   layers: readonly Descriptor[],
+  types: MediaTypes | undefined,
 ): Promise<OutgoingManifest> {
   const { manifest } = image;
-  const same = layers.every(({ digest }, i) => digest === manifest.layers[i]?.digest);
+  const same =
+    layers.every(({ digest }, i) => digest === manifest.layers[i]?.digest) &&
+    (types === undefined || (types === 'docker') === isDockerManifest(manifest));
   if (same) {
     const bytes = await readManifestBytes(store, image);
     return { bytes, descriptor: descriptorOf(bytes, manifest.mediaType ?? mediaTypes.ociManifest) };
   }
-  const bytes = encodeManifest(await readConfigBytes(store, image), layers, manifest.annotations ?? {});
-  return { bytes, descriptor: descriptorOf(bytes, mediaTypes.ociManifest) };
+  const bytes = encodeManifest(config, layers, manifest.annotations ?? {}, types);
+  return {
+    bytes,
+    descriptor: descriptorOf(bytes, types === 'docker' ? mediaTypes.dockerManifest : mediaTypes.ociManifest),
+  };
+}
+
+function withDiffIds(config: Buffer, diffIds: readonly Digest[]): Buffer {
+  const value = parseStrictJson(config, 'the config') as Record<string, unknown>;
+  return canonicalJson({ ...value, rootfs: { type: 'layers', diff_ids: diffIds } });
 }

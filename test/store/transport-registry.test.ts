@@ -27,7 +27,11 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
     const [from, to] = [await tempStore(), await tempStore()];
     const image = await sampleImage(from);
     const name = `${registry.name}/team/app:1`;
-    const digest = await pushImage(from.store, from.lease, image, name, { environment });
+    const {
+      manifest: {
+        descriptor: { digest },
+      },
+    } = await pushImage(from.store, from.lease, image, name, { environment });
     const pulled = await pullImage(to.store, to.lease, name, { environment });
     expect(pulled.digest).toBe(digest);
     expect(pulled.configDigest).toBe(image.configDigest);
@@ -35,9 +39,15 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
 
     const before = uploads(registry.requests()).length;
     expect(before).toBe(6);
-    expect(await pushImage(from.store, from.lease, image, `${registry.name}/team/app:2`, { environment })).toBe(digest);
+    expect(
+      (await pushImage(from.store, from.lease, image, `${registry.name}/team/app:2`, { environment })).manifest
+        .descriptor.digest,
+    ).toBe(digest);
     // The other store has never compressed these layers; it knows from the pull what the registry has.
-    expect(await pushImage(to.store, to.lease, pulled, `${registry.name}/team/app:3`, { environment })).toBe(digest);
+    expect(
+      (await pushImage(to.store, to.lease, pulled, `${registry.name}/team/app:3`, { environment })).manifest.descriptor
+        .digest,
+    ).toBe(digest);
     expect(uploads(registry.requests()).length).toBe(before);
   });
 
@@ -82,7 +92,11 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
       const [from, to] = [await tempStore(), await tempStore()];
       const image = await sampleImage(from);
       await pushImage(from.store, from.lease, image, `${registry.name}/app:gzip`, { environment });
-      const digest = await pushImage(from.store, from.lease, image, `${registry.name}/app:1`, {
+      const {
+        manifest: {
+          descriptor: { digest },
+        },
+      } = await pushImage(from.store, from.lease, image, `${registry.name}/app:1`, {
         environment,
         compression,
       });
@@ -135,7 +149,7 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
       const again = await pushImage(to.store, to.lease, pulled, `${registry.name}/copy:again-${format}`, {
         environment,
       });
-      expect(again).toBe(pulled.digest);
+      expect(again.manifest.descriptor.digest).toBe(pulled.digest);
     }
     execFileSync('skopeo', ['copy', '-q', ...plain, `docker://${registry.name}/app:1`, `oci:${dir}/out:1`]);
     expect(diffIdsOf(await importLayout(to.store, to.lease, join(dir, 'out')))).toEqual(diffIdsOf(image));
@@ -159,7 +173,11 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
     const platforms = [];
     for (const architecture of ['amd64', 'arm64']) {
       const image = await sampleImage({ store, lease }, architecture, { architecture });
-      const digest = await pushImage(store, lease, image, `${registry.name}/app:${architecture}`, {
+      const {
+        manifest: {
+          descriptor: { digest },
+        },
+      } = await pushImage(store, lease, image, `${registry.name}/app:${architecture}`, {
         environment,
         compression: 'none',
       });
