@@ -4,7 +4,7 @@ export type { BuildEvent, EventSink } from './events.js';
 export { hasGlob } from './glob.js';
 export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from './patterns.js';
 export { type GitRepository, isHttpUrl, parseGitUrl, requireCommit, withoutCredentials } from './remote-url.js';
-export { renderError, renderWarning, type Warning } from './render-error.js';
+export { printable, renderError, renderWarning, type Warning } from './render-error.js';
 export { lineAndColumn, lineCount, lineText, type SourceFile, type Span } from './span.js';
 export { closest, nearest } from './suggest.js';
 export { unlessInterrupted } from './unless-interrupted.js';

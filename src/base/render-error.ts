@@ -90,7 +90,7 @@ function caret(text: string, column: number, length: number, isCut: boolean): st
 }
 
 /** Control characters made visible: what a registry, an image or a file name says must not drive the terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(controls, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 

@@ -1,8 +1,16 @@
 // --call: what can be said of a build without doing it. Nothing is executed, and nothing fetched but configs of bases.
 import { type Digest, type ImageConfig, StoreError } from '#store';
-import { BuildError, errorAt } from '../base/index.js';
+import { BuildError, errorAt, type Span } from '../base/index.js';
 import type { Buildfile } from '../buildfile/index.js';
-import { type Finding, type Outline, openChecks, openOutline, type Target, targetsOf } from '../checks/index.js';
+import {
+  type Finding,
+  findingsAbove,
+  type Outline,
+  openChecks,
+  openOutline,
+  type Target,
+  targetsOf,
+} from '../checks/index.js';
 import {
   allStages,
   type BaseImage,
@@ -40,7 +48,7 @@ export async function checkBuild(request: BuildRequest, io: CallIo): Promise<Che
 }
 
 async function check(request: BuildRequest, io: CallIo, findings: Finding[]): Promise<void> {
-  const file = parseRequested(request);
+  const file = parseTelling(request, findings);
   const options = planOptions(request);
   const isNarrowed = request.target !== undefined && request.target !== '';
   const stagesOf = isNarrowed ? neededStages : allStages;
@@ -56,6 +64,35 @@ async function check(request: BuildRequest, io: CallIo, findings: Finding[]): Pr
     findings.push(...checks.findings());
   }
   checks.requireNone();
+}
+
+/** Of a file that can't be read to its end, `findings` gets what is found above that. @throws BuildError as parseBuildfile */
+function parseTelling(request: BuildRequest, findings: Finding[]): Buildfile {
+  try {
+    return parseRequested(request);
+  } catch (error) {
+    if (error instanceof BuildError && error.at?.file === request.buildfile) {
+      findings.push(...foundAbove(request, error.at.start));
+    }
+    throw error;
+  }
+}
+
+function foundAbove(request: BuildRequest, end: number): Finding[] {
+  const main = request.buildfile;
+  const text = main.text.slice(0, main.text.lastIndexOf('\n', end - 1) + 1);
+  try {
+    const file = parseRequested({ ...request, buildfile: { ...main, text } });
+    const within = (at: Span): Span => (at.file === file.file ? { ...at, file: main } : at);
+    return findingsAbove(file, planOptions(request)).map((found) => ({
+      ...found,
+      at: within(found.at),
+      of: within(found.of),
+    }));
+  } catch (error) {
+    if (error instanceof BuildError) return []; // not even this can be read
+    throw error;
+  }
 }
 
 /** @throws BuildError as planBuild */

@@ -40,22 +40,17 @@ export interface Checks {
   requireNone(): void;
 }
 
+/** What is found in the part of a file that can be read. @throws BuildError CHECK_INVALID */
+export function findingsAbove(file: Buildfile, options: PlanOptions): Finding[] {
+  const collected = collect(file, options);
+  const subject: Subject = { file, options, globals: new Map() };
+  for (const rule of lineRules) for (const finding of rule(subject)) collected.add(finding);
+  return collected.findings();
+}
+
 /** @throws BuildError CHECK_INVALID for options that can't be understood */
 export function openChecks({ file, options, ignore, unknownBases }: CheckInput): Checks {
-  const config = checkOptionsOf(file, options.buildArgs);
-  const commented = optionsInComments(file);
-  const found: Finding[] = [];
-  const seen = new Set<string>();
-  const add = (finding: Found): void => {
-    const { instruction, ...rest } = finding;
-    const own = instruction === null ? undefined : commented.options.get(instruction);
-    if (!config.asks(rest.rule) && !own?.asksAlso(rest.rule)) return;
-    if (own?.skips(rest.rule)) return;
-    const key = `${rest.rule} ${rest.at.file.name} ${rest.at.start} ${rest.message}`;
-    if (seen.has(key)) return; // a trigger does the same wrong in each stage that it is fired in
-    seen.add(key);
-    found.push({ ...rest, of: linesOf(rest.at, instruction) });
-  };
+  const { add, findings, config, warnings } = collect(file, options);
   const subject: Subject = { file, options, globals: globalsOf(file, options) };
   for (const rule of fileRules) for (const finding of rule(subject)) add(finding);
   const stepRules = openStepRules(ignore, unknownBases);
@@ -68,20 +63,53 @@ export function openChecks({ file, options, ignore, unknownBases }: CheckInput):
     lookAtBases: (needed, bases) => {
       for (const finding of invalidBaseImagePlatform(needed, bases)) add(finding);
     },
-    findings: () => [...found].sort((a, b) => compare(orderOf(a.at), orderOf(b.at))),
-    warnings: [...config.warnings, ...commented.warnings],
+    findings,
+    warnings,
     requireNone: () => {
+      const found = findings();
       if (config.error && found.length > 0) throw violated(config, found);
     },
   };
 }
 
-const fileRules: readonly FileRule[] = [
-  noEmptyContinuation,
+interface Collected extends Pick<Checks, 'findings' | 'warnings'> {
+  readonly config: CheckOptions;
+  /** Keeps what the options ask for. */
+  add(found: Found): void;
+}
+
+function collect(file: Buildfile, options: PlanOptions): Collected {
+  const config = checkOptionsOf(file, options.buildArgs);
+  const commented = optionsInComments(file);
+  const kept: Finding[] = [];
+  const seen = new Set<string>();
+  return {
+    config,
+    warnings: [...config.warnings, ...commented.warnings],
+    findings: () => [...kept].sort((a, b) => compare(orderOf(a.at), orderOf(b.at))),
+    add: ({ instruction, ...found }) => {
+      const own = instruction === null ? undefined : commented.options.get(instruction);
+      if (!config.asks(found.rule) && !own?.asksAlso(found.rule)) return;
+      if (own?.skips(found.rule)) return;
+      const key = `${found.rule} ${found.at.file.name} ${found.at.start} ${found.message}`;
+      if (seen.has(key)) return; // a trigger does the same wrong in each stage that it is fired in
+      seen.add(key);
+      kept.push({ ...found, of: linesOf(found.at, instruction) });
+    },
+  };
+}
+
+/** Those that need no more than what stands above. */
+const lineRules: readonly FileRule[] = [
   stageNameCasing,
   fromAsCasing,
   maintainerDeprecated,
   invalidDefinitionDescription,
+];
+
+const fileRules: readonly FileRule[] = [
+  noEmptyContinuation,
+  ...lineRules,
   reservedStageName,
   duplicateStageName,
   consistentInstructionCasing,

@@ -35,7 +35,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const store = await cli.openStore(options.store, { sync: options.sync === true });
   if (call !== null) {
     const { answerCall } = await import('./build-call.js');
-    return answerCall(call, request, { store, emit: progress(kind, cli), out: cli.out });
+    const answering = answerCall(call, request, { store, emit: progress(kind, cli), out: cli.out });
+    return kind === 'json' ? answering.catch((error: unknown) => tellJson(error, cli)) : answering;
   }
   const building = buildImage(request, {
     store,

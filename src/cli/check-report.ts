@@ -1,5 +1,5 @@
 // What --call=check prints, in the forms of docker buildx.
-import { lineCount, lineText, type SourceFile, type Span } from '../base/index.js';
+import { lineCount, lineText, printable, type SourceFile, type Span } from '../base/index.js';
 import type { CheckReport } from '../build/index.js';
 import { type Finding, rules } from '../checks/index.js';
 import { encode, linesOf, Sources } from './source-lines.js';
@@ -12,7 +12,7 @@ export function checkText({ findings, error }: CheckReport): string {
 
 function findingText({ rule, message, at, of, hint }: Finding): string {
   const { url } = rules[rule];
-  return `\nWARNING: ${rule}${url === '' ? '' : ` - ${url}`}\n${message}\n${excerpt(at.file, of)}help: ${hint}\n`;
+  return `\nWARNING: ${rule}${url === '' ? '' : ` - ${url}`}\n${printable(message)}\n${excerpt(at.file, of)}help: ${printable(hint)}\n`;
 }
 
 const rule = '--------------------';
@@ -39,14 +39,6 @@ function excerpt(file: SourceFile, of: Span): string {
     return ` ${String(line).padStart(3)} | ${mark} ${printable(lineText(file, line))}\n`;
   });
   return `${printable(file.name)}:${first}\n${rule}\n${shown.join('')}${rule}\n`;
-}
-
-/** What a file says must not drive the terminal. */
-function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }
 
 /** @param main the file that was checked */
