@@ -31,5 +31,5 @@ export function copyIgnoredFile(ignore: () => IgnoreMatcher | null): StepRule {
 }
 
 function isRemote(source: string): boolean {
-  return /^(https?:|git:|ssh:|git@)/i.test(source);
+  return /^(https?:|git:|ssh:|[\w.-]+@[\w.-]+:)/i.test(source);
 }
