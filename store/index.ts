@@ -18,6 +18,7 @@ export {
   recordBuild,
 } from './content/builds.js';
 export { adoptCache, lookupCache, recordCache } from './content/cache.js';
+export { type CacheEntry, cacheMountBytes, entryBytes, listCacheEntries } from './content/cache-entries.js';
 export {
   type CacheMountKey,
   type CacheMountRecord,
@@ -28,8 +29,11 @@ export {
   type CacheMount,
   type CacheMountUse,
   type CacheMountWish,
+  cacheMountPath,
+  holdCacheMount,
   listCacheMounts,
   removeCacheMounts,
+  replaceCacheMount,
   useCacheMount,
 } from './content/cache-mounts.js';
 export { claimStep, type StepClaim } from './content/claim.js';
@@ -37,12 +41,14 @@ export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
-export { collectGarbage, type Freed, type GarbageOptions } from './content/garbage.js';
+export { collectGarbage, type Freed, type GarbageOptions, judgeCache, planGarbage } from './content/garbage.js';
 export { Store, type StoreOptions } from './content/handle.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
+export type { PrunePolicy, Verdict } from './content/prune-policy.js';
+export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage } from './content/usage.js';
 export { StoreError } from './errors.js';
 export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
@@ -81,6 +87,12 @@ export {
 } from './image/tags.js';
 export { type LoadedImage, loadArchive } from './transport/archive-load.js';
 export { type NamedImage, type SaveOptions, saveArchive } from './transport/archive-save.js';
+export {
+  type ArchiveCompression,
+  type CacheMountArchive,
+  openCacheMountArchive,
+  saveCacheMount,
+} from './transport/cache-mount-archive.js';
 export type { Compression, CompressionChoice } from './transport/compress.js';
 export { copyBetweenStores } from './transport/copy-store.js';
 export { type HttpClient, type HttpResponse, openHttpClient } from './transport/http-client.js';

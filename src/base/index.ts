@@ -1,4 +1,5 @@
 export { CodedError } from '#native';
+export { parseDuration } from './duration.js';
 export { BuildError, errorAt } from './errors.js';
 export type { BuildEvent, EventSink } from './events.js';
 export { hasGlob } from './glob.js';

@@ -1,5 +1,4 @@
-import { BuildError } from '../base/index.js';
-import { parseDuration } from './duration.js';
+import { BuildError, parseDuration } from '../base/index.js';
 import { fail, type InstructionText } from './instruction-text.js';
 import { parseStringArray } from './json-array.js';
 import type { HealthcheckInstruction } from './types.js';

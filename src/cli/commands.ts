@@ -26,9 +26,23 @@ const commands: Readonly<Record<string, Entry>> = {
   push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
   save: { summary: 'write images to an archive', load: () => import('./save.js') },
   load: { summary: 'read images from an archive', load: () => import('./load.js') },
-  df: { summary: 'show what the store holds and what it takes', load: () => import('./df.js') },
-  gc: { summary: 'remove what nothing refers to', load: () => import('./gc.js') },
+  df: { summary: 'show what the store holds and what it takes (also: du)', load: () => import('./df.js') },
+  gc: { summary: 'remove what nothing refers to (also: prune)', load: () => import('./gc.js') },
+  'cache ls': { summary: 'list the caches of RUN --mount=type=cache', load: () => import('./cache-ls.js') },
+  'cache inspect': { summary: 'show what is known of a cache', load: () => import('./cache-inspect.js') },
+  'cache prune': { summary: 'remove caches', load: () => import('./cache-prune.js') },
+  'cache export': { summary: "write a cache's files to an archive", load: () => import('./cache-export.js') },
+  'cache import': { summary: 'fill a cache from an archive', load: () => import('./cache-import.js') },
 };
+
+/** Other names of commands. */
+const aliases: Readonly<Record<string, string>> = {
+  du: 'df',
+  prune: 'gc',
+  'cache list': 'cache ls',
+  'cache rm': 'cache prune',
+};
+const groups = ['cache'];
 
 type Found =
   | { readonly name: string; readonly argv: readonly string[]; readonly load: () => Promise<CommandModule> }
@@ -41,11 +55,13 @@ type Found =
  */
 export async function commandNamed(argv: readonly string[]): Promise<Found> {
   const globals = leadingGlobals(argv);
-  const [first, ...rest] = argv.slice(globals.length);
-  if (first === 'help' || first === '--help' || first === '-h') return helpOn(rest[0]);
+  const [first, ...rest] = wholeName(argv.slice(globals.length));
+  if (first === 'help' || first === '--help' || first === '-h') return helpOn(wholeName(rest)[0]);
   if (first === 'version' || first === '--version') return { text: `tsbuild ${version}\n` };
   const entry = first === undefined ? undefined : entryOf(first);
-  if (first !== undefined && entry) return { name: first, argv: [...globals, ...rest], load: entry.load };
+  if (first !== undefined && entry)
+    return { name: aliases[first] ?? first, argv: [...globals, ...rest], load: entry.load };
+  if (first !== undefined && groups.includes(first) && !existsSync(first)) return helpOnGroup(first, rest[0]);
   if (first !== undefined && /^[a-z]+$/.test(first) && !existsSync(first)) await refuseSlip(first);
   return { name: 'build', argv, load: () => import('./build.js') };
 }
@@ -61,12 +77,33 @@ function leadingGlobals(argv: readonly string[]): readonly string[] {
   }
 }
 
+/** The words with those of a command's name as one: 'cache', 'ls' is 'cache ls'. */
+function wholeName(argv: readonly string[]): readonly string[] {
+  const [first = '', second = '', ...rest] = argv;
+  const name = `${first} ${second}`;
+  return groups.includes(first) && entryOf(name) ? [name, ...rest] : argv;
+}
+
 function entryOf(name: string): Entry | undefined {
-  return Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const known = Object.hasOwn(aliases, name) ? aliases[name]! : name;
+  return Object.hasOwn(commands, known) ? commands[known] : undefined;
+}
+
+/** What a group of commands has, when none of them was named. */
+async function helpOnGroup(group: string, word: string | undefined): Promise<Found> {
+  const names = Object.keys(commands).filter((name) => name.startsWith(`${group} `));
+  if (word !== undefined && !word.startsWith('-')) {
+    const { closest } = await import('../base/index.js');
+    const near = closest(`${group} ${word}`, names);
+    const hint = near === undefined ? `there are ${names.join(', ')}` : `did you mean tsbuild ${near}?`;
+    throw await noCommand(`${group} ${word}`, hint);
+  }
+  return { text: `commands:\n${listed(names)}\n\n'tsbuild ${group} COMMAND --help' shows a command's options.\n` };
 }
 
 async function helpOn(topic: string | undefined): Promise<Found> {
   if (topic === undefined) return { text: overview() };
+  if (groups.includes(topic)) return helpOnGroup(topic, undefined);
   const entry = entryOf(topic);
   if (entry) return { name: topic, argv: ['--help'], load: entry.load };
   await refuseSlip(topic);
@@ -88,16 +125,19 @@ async function noCommand(word: string, hint: string): Promise<Error> {
 declare const TSBUILD_VERSION: string;
 const version = typeof TSBUILD_VERSION === 'undefined' ? 'from source' : TSBUILD_VERSION;
 
+function listed(names: readonly string[]): string {
+  const width = Math.max(...names.map((name) => name.length));
+  return names.map((name) => `  ${name.padEnd(width)}  ${commands[name]!.summary}`).join('\n');
+}
+
 function overview(): string {
-  const width = Math.max(...Object.keys(commands).map((name) => name.length));
-  const rows = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
   return `tsbuild builds container images from Buildfiles (the Dockerfile language), without a daemon and without root.
 
 usage: tsbuild [build] [-f FILE] [-t NAME] [CONTEXT]
        tsbuild COMMAND [OPTIONS] [ARGUMENTS]
 
 commands:
-${rows.join('\n')}
+${listed(Object.keys(commands))}
 
 examples:
   tsbuild -t app:1 .                    build ./Buildfile (or Dockerfile) with . as context

@@ -1,31 +1,63 @@
 import type { Command } from 'commander';
-import { collectGarbage } from '#store';
-import { type Cli, UsageError } from './cli.js';
-import { humanBytes } from './table.js';
+import { collectGarbage, type Freed, judgeCache, planGarbage, type Verdict } from '#store';
+import { shortId } from './cache-filter.js';
+import type { Cli } from './cli.js';
+import { addPruneOptions, type PruneOptions, prunePolicies } from './prune-options.js';
+import { ago, humanBytes, table } from './table.js';
 
-const dayMs = 86_400_000;
+interface GcOptions extends PruneOptions {
+  readonly dryRun?: boolean;
+  readonly verbose?: boolean;
+  readonly store?: string;
+}
 
 export function configure(command: Command): void {
+  addPruneOptions(command);
   command
-    .option('--keep-days <days>', 'keep what the build cache used within so many days', '30')
-    .option('-a, --all', 'keep nothing for the build cache')
-    .addHelpText('after', '\nexample:\n  tsbuild gc --all');
+    .option('--dry-run', 'remove nothing, say what would go and why')
+    .option('--verbose', 'say of each entry of the build cache why it goes or stays')
+    .addHelpText(
+      'after',
+      `
+What no tag, running build or kept entry of the build cache refers to goes. Without options the cache keeps what was used
+within 30 days; --all alone, or filters alone, keep nothing that they are about.
+
+examples:
+  tsbuild gc --all
+  tsbuild gc --filter until=48h --filter type=exec.cachemount
+  tsbuild gc --max-used-space 20gb --dry-run`,
+    );
 }
 
 export async function run(cli: Cli, command: Command): Promise<number> {
-  const options = command.opts<{ keepDays: string; all?: boolean; store?: string }>();
-  const days = options.all ? 0 : Number(options.keepDays);
-  if (!(days >= 0)) {
-    throw new UsageError('USAGE', {
-      message: `--keep-days ${options.keepDays} is no number of days`,
-      hint: '--keep-days 7',
-    });
-  }
+  const options = command.opts<GcOptions>();
+  const policies = prunePolicies(options);
   const store = await cli.openStore(options.store, { freeing: true });
+  if (options.dryRun || options.verbose) tellWhy(cli, await judgeCache(store, policies));
+  if (options.dryRun) {
+    cli.out(`would remove ${counted(await planGarbage(store, policies))}\n`);
+    return 0;
+  }
   const host = await cli.openHost();
-  const freed = await collectGarbage(store, { keepCacheMs: days * dayMs, host });
-  const { images, layers, blobs, trees, cacheRecords, bytes } = freed;
-  const counts = `${images} images, ${layers} layers, ${trees} trees, ${blobs} blobs, ${cacheRecords} cache records`;
-  cli.out(`removed ${counts}: ${humanBytes(bytes)} freed\n`);
+  cli.out(`removed ${counted(await collectGarbage(store, { policies, host }))} freed\n`);
   return 0;
+}
+
+function tellWhy(cli: Cli, verdicts: readonly Verdict[]): void {
+  if (verdicts.length === 0) return;
+  const rows = verdicts.map(({ entry, removed, why }) => [
+    removed ? 'remove' : 'keep',
+    shortId(entry.id),
+    entry.type,
+    ago(entry.usedMs),
+    why,
+    entry.description,
+  ]);
+  cli.out(`${table(['', 'ID', 'TYPE', 'LAST USED', 'WHY', 'WHAT'], rows)}\n`);
+}
+
+function counted({ images, layers, blobs, trees, cacheRecords, cacheMounts, bytes }: Freed): string {
+  const caches = cacheMounts === 0 ? '' : `, ${cacheMounts} cache mount${cacheMounts === 1 ? '' : 's'}`;
+  const counts = `${images} images, ${layers} layers, ${trees} trees, ${blobs} blobs, ${cacheRecords} cache records`;
+  return `${counts}${caches}: ${humanBytes(bytes)}`;
 }

@@ -10,7 +10,8 @@
 // process leaves the locks open, and at worst a directory as its step left it. <name>/ is ours even where root/ belongs
 // to a subordinate id, and can be moved.
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type FileLock, type Host, lockFile } from '#native';
 import {
@@ -26,7 +27,6 @@ import {
 import { withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import { cacheMountDir, cacheMountLock, cacheMountRoot, cacheMountsDir, cacheMountsLock, trashDir } from './paths.js';
-import { diskBytes } from './usage.js';
 
 export interface CacheMountWish extends CacheMountKey {
   readonly sharing: Sharing;
@@ -81,7 +81,7 @@ export async function useCacheMount(store: Store, wish: CacheMountWish, wait: Ca
 async function makeOne(dir: string, wish: CacheMountWish, wait: CacheMountWait): Promise<string> {
   const made = wait.tempPath('cache-mount');
   mkdirSync(made, { mode: 0o700 });
-  await withFaults(dir, () => wish.fill(`${made}/root`));
+  await withFaults(dir, () => wish.fill(join(made, 'root')));
   return made;
 }
 
@@ -148,6 +148,64 @@ async function whileTaking<T>(dir: string, action: () => Promise<T>): Promise<T>
   });
 }
 
+/**
+ * Holds the directory `name` for whoever wants it as no step changes it; null if it is gone.
+ *
+ * @throws the reason of `signal`
+ */
+export async function holdCacheMount(
+  store: Store,
+  name: string,
+  wait: Pick<CacheMountWait, 'signal' | 'onBusy'>,
+): Promise<CacheMountUse | null> {
+  for (;;) {
+    wait.signal.throwIfAborted();
+    const { found, lock } = await whileTaking(store.dir, async () => {
+      const exists = cacheMountNames(store.dir).includes(name);
+      return {
+        found: exists,
+        lock: exists ? await lockFile(cacheMountLock(store.dir, name), 'exclusive', false) : null,
+      };
+    });
+    if (!found) return null;
+    if (lock !== null) return { dir: cacheMountRoot(store.dir, name), release: () => lock.close() };
+    wait.onBusy();
+    await sleep(pauseMs);
+  }
+}
+
+/**
+ * Puts a new directory in the place of `name`, or makes it the first of its key; waits while a step uses the old one.
+ *
+ * @throws StoreError STORE_READ_ONLY, STORE_FULL; the reason of `wait.signal`
+ */
+export async function replaceCacheMount(
+  store: Store,
+  name: string,
+  wish: CacheMountWish,
+  wait: CacheMountWait,
+): Promise<void> {
+  store.requireWritable();
+  const { dir } = store;
+  mkdirSync(cacheMountsDir(dir), { recursive: true, mode: 0o700 });
+  const made = await makeOne(dir, wish, wait);
+  for (;;) {
+    wait.signal.throwIfAborted();
+    const done = await whileTaking(dir, async () => {
+      const exists = cacheMountNames(dir).includes(name);
+      const lock = exists ? await lockFile(cacheMountLock(dir, name), 'exclusive', false) : null;
+      if (exists && lock === null) return false;
+      if (exists) renameSync(cacheMountDir(dir, name), join(trashDir(dir), randomUUID()));
+      renameSync(made, cacheMountDir(dir, name));
+      usedFrom(dir, name, wish, lock).release();
+      return true;
+    });
+    if (done) return;
+    wait.onBusy();
+    await sleep(pauseMs);
+  }
+}
+
 /** A cache mount's directory as it is now. */
 export interface CacheMount {
   /** Of the directory, and unlike the id no other's. */
@@ -155,23 +213,27 @@ export interface CacheMount {
   /** Null where nothing says what it is for. */
   readonly record: CacheMountRecord | null;
   readonly inUse: boolean;
-  /** Allocated on the disk. */
-  readonly bytes: number;
+  /** When its directory was made or replaced. */
+  readonly changedMs: number;
 }
 
-/** All of them, in the order of their names. Reads the size of every file in them. */
+/** All of them, in the order of their names. */
 export async function listCacheMounts(store: Store): Promise<CacheMount[]> {
   const { dir } = store;
-  const names = cacheMountNames(dir);
-  if (names.length === 0) return [];
-  const found = await whileTaking(dir, async () => {
-    const facts: Omit<CacheMount, 'bytes'>[] = [];
+  if (cacheMountNames(dir).length === 0) return [];
+  return whileTaking(dir, async () => {
+    const mounts: CacheMount[] = [];
     for (const name of cacheMountNames(dir)) {
-      facts.push({ name, record: readCacheMountRecord(dir, name), inUse: await isInUse(dir, name) });
+      const { mtimeMs: changedMs } = statSync(cacheMountDir(dir, name));
+      mounts.push({ name, record: readCacheMountRecord(dir, name), inUse: await isInUse(dir, name), changedMs });
     }
-    return facts;
+    return mounts;
   });
-  return found.map((facts) => ({ ...facts, bytes: diskBytes(cacheMountDir(dir, facts.name)) }));
+}
+
+/** Where a cache mount's files lie. */
+export function cacheMountPath(store: Store, name: string): string {
+  return cacheMountRoot(store.dir, name);
 }
 
 async function isInUse(dir: string, name: string): Promise<boolean> {
@@ -191,7 +253,7 @@ export async function removeCacheMounts(store: Store, names: readonly string[]):
       const lock = await lockFile(cacheMountLock(dir, name), 'exclusive', false);
       if (lock === null) continue;
       try {
-        renameSync(cacheMountDir(dir, name), `${trashDir(dir)}/${randomUUID()}`);
+        renameSync(cacheMountDir(dir, name), join(trashDir(dir), randomUUID()));
         removed.push(name);
       } finally {
         lock.close();

@@ -3,8 +3,8 @@ import type { CacheRecord } from '../types.js';
 import type { Store } from './handle.js';
 import { findLayer } from './layer.js';
 
-/** A record's use is noted once a day: a look-up writes nothing as a rule. */
-const noteAfterMs = 86_400_000;
+/** A record's use is noted once an hour: a look-up writes nothing as a rule. */
+const noteAfterMs = 3_600_000;
 
 /** The record for `key`; null if there is none, or its layer is gone. The open leases of `store` hold the layer from now on. */
 export function lookupCache(store: Store, key: string): CacheRecord | null {

@@ -10,22 +10,25 @@
 //    check for the file. Nothing under the exclusive lock waits or takes longer than renaming.
 // On a full disk the rows can't be deleted at first; emptying the trash makes the room, then it is tried again.
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Host } from '#native';
 import type { DiffId, Digest } from '../words.js';
 import { sweepBuilds } from './builds.js';
+import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.js';
+import { removeCacheMounts } from './cache-mounts.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
 import { leaseAlive, sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
+import { defaultPolicies, judge, type PrunePolicy, type Verdict } from './prune-policy.js';
 import { makeReserve } from './reserve.js';
 import { diskBytes } from './usage.js';
 
 export interface GarbageOptions {
-  /** Cache records used within this time are kept, with their layers; 30 days by default, 0 for none. */
-  readonly keepCacheMs?: number | undefined;
+  /** What of the build cache goes; by default what was not used for 30 days. */
+  readonly policies?: readonly PrunePolicy[] | undefined;
   /** Removes trees of subordinate ids. */
   readonly host?: Host | undefined;
 }
@@ -36,11 +39,10 @@ export interface Freed {
   readonly blobs: number;
   readonly images: number;
   readonly cacheRecords: number;
+  readonly cacheMounts: number;
   /** What the disk got back. */
   readonly bytes: number;
 }
-
-const defaultKeepCacheMs = 30 * 86_400_000;
 
 /** Removes what nothing needs any more. @throws StoreError STORE_READ_ONLY */
 export async function collectGarbage(store: Store, options: GarbageOptions = {}): Promise<Freed> {
@@ -49,13 +51,14 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   await sweepLeases(dir);
   rmSync(paths.quarantineDir(dir), { recursive: true, force: true });
   let bytes = await emptyTrashNow(dir, options.host);
+  const verdicts = await judgeCache(store, options.policies);
   let counts: Omit<Freed, 'bytes'>;
   try {
-    counts = await sweep(store, options);
+    counts = await sweep(store, verdicts);
   } catch (error) {
     if (!hasCode(storeFault(error, dir), 'STORE_FULL')) throw error;
     bytes += await emptyTrashNow(dir, options.host);
-    counts = await sweep(store, options);
+    counts = await sweep(store, verdicts);
   }
   bytes += await emptyTrashNow(dir, options.host);
   store.database.checkpoint();
@@ -63,27 +66,76 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   return { ...counts, bytes };
 }
 
-async function sweep(store: Store, options: GarbageOptions): Promise<Omit<Freed, 'bytes'>> {
-  const alive = new Set<string>();
-  const leases = store.database.leases().map(({ id }) => id);
-  for (const id of leases) if (await leaseAlive(store.dir, id)) alive.add(id);
-  const isDead = (id: string): boolean => leases.includes(id) && !alive.has(id);
+/** What a collection by these policies would do to the build cache. */
+export async function judgeCache(store: Store, policies = defaultPolicies): Promise<readonly Verdict[]> {
+  const sizes = new Map<CacheEntry, number>();
+  return judge(await listCacheEntries(store), policies, {
+    nowMs: Date.now(),
+    freeBytes: () => freeBytes(store.dir),
+    bytesOf: (entry) => {
+      const bytes = sizes.get(entry) ?? (entry.shared ? 0 : entryBytes(entry));
+      sizes.set(entry, bytes);
+      return bytes;
+    },
+  });
+}
 
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize;
+}
+
+/** What a collection by these policies would remove, were it to happen now. */
+export async function planGarbage(store: Store, policies = defaultPolicies): Promise<Freed> {
+  const pruned = prunedOf(await judgeCache(store, policies));
+  const deadLeases = await findDeadLeases(store);
+  const { cacheKeys, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
+  const { dir } = store;
+  const lost = [
+    ...layers.map((diffId) => paths.layerDir(dir, diffId)),
+    ...blobs.map((digest) => paths.blobFile(dir, digest)),
+    ...trees.map((diffId) => paths.treeDir(dir, diffId)),
+    ...pruned.mounts.map((name) => paths.cacheMountDir(dir, name)),
+  ];
+  return {
+    layers: layers.length,
+    trees: trees.length,
+    blobs: blobs.length,
+    images: images.length,
+    cacheRecords: cacheKeys.length,
+    cacheMounts: pruned.mounts.length,
+    bytes: lost.reduce((sum, path) => sum + diskBytes(path), 0),
+  };
+}
+
+function prunedOf(verdicts: readonly Verdict[]): { readonly keys: ReadonlySet<string>; readonly mounts: string[] } {
+  const pruned = verdicts.flatMap(({ entry, removed }) => (removed ? [entry] : []));
+  return {
+    keys: new Set(pruned.flatMap((entry) => entry.keys)),
+    mounts: pruned.filter(({ type }) => type === 'exec.cachemount').map(({ id }) => id),
+  };
+}
+
+async function findDeadLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
+  const dead = new Set<string>();
+  for (const { id } of database.leases()) if (!(await leaseAlive(dir, id))) dead.add(id);
+  return dead;
+}
+
+async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<Freed, 'bytes'>> {
+  const deadLeases = await findDeadLeases(store);
+  const pruned = prunedOf(verdicts);
+  const cacheMounts = (await removeCacheMounts(store, pruned.mounts)).length;
   return whileLocked(store.dir, 'exclusive', () =>
     store.database.transaction(() => {
       const { database } = store;
-      const cache = sweepCache(store, options.keepCacheMs ?? defaultKeepCacheMs);
-      const kept = reachable(store, cache.layers, isDead);
-      for (const id of leases) if (isDead(id)) database.deleteLeaseRows(id);
-
-      const layers = database.layers().filter(({ diffId }) => !kept.layers.has(diffId));
-      const blobs = database.blobs().filter(({ digest }) => !kept.blobs.has(digest));
-      const images = database.images().filter(({ digest }) => !kept.blobs.has(digest));
-      const trees = database.trees().filter((diffId) => !kept.layers.has(diffId));
+      const { cacheKeys, kept, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
+      for (const id of deadLeases) database.deleteLeaseRows(id);
+      for (const key of cacheKeys) database.deleteCache(key);
       const lost = trashUnlisted(store, kept);
-      for (const { diffId } of layers) database.deleteLayer(diffId);
-      for (const { digest } of blobs) database.deleteBlob(digest);
-      for (const { digest } of images) database.deleteImage(digest);
+      for (const diffId of layers) database.deleteLayer(diffId);
+      for (const digest of blobs) database.deleteBlob(digest);
+      for (const digest of images) database.deleteImage(digest);
       for (const diffId of trees) database.deleteTree(diffId);
       sweepBuilds(store);
       return {
@@ -91,27 +143,52 @@ async function sweep(store: Store, options: GarbageOptions): Promise<Omit<Freed,
         trees: Math.max(trees.length, lost.trees),
         blobs: Math.max(blobs.length, lost.blobs),
         images: images.length,
-        cacheRecords: cache.removed,
+        cacheRecords: cacheKeys.length,
+        cacheMounts,
       };
     }),
   );
 }
 
-/** Drops old cache records, and those whose layer is gone; returns the layers of the others. */
-function sweepCache(store: Store, keepMs: number): { readonly layers: DiffId[]; readonly removed: number } {
-  const oldest = Date.now() - keepMs;
-  const layers: DiffId[] = [];
-  let removed = 0;
-  for (const { key, diffId, usedMs } of store.database.cacheRecords()) {
-    const gone = diffId !== null && store.database.layer(diffId) === null;
-    if (!gone && keepMs > 0 && usedMs >= oldest) {
-      if (diffId !== null) layers.push(diffId);
-      continue;
-    }
-    store.database.deleteCache(key);
-    removed++;
+interface Unreferenced {
+  /** Of cache records that were to go, or whose layer is gone. */
+  readonly cacheKeys: readonly string[];
+  readonly kept: Reached;
+  readonly layers: readonly DiffId[];
+  readonly blobs: readonly Digest[];
+  readonly images: readonly Digest[];
+  readonly trees: readonly DiffId[];
+}
+
+/** What nothing refers to once the cache records of `pruned` are gone. */
+function findUnreferenced(store: Store, pruned: ReadonlySet<string>, deadLeases: ReadonlySet<string>): Unreferenced {
+  const { database } = store;
+  const cacheKeys: string[] = [];
+  const cached: DiffId[] = [];
+  for (const { key, diffId } of database.cacheRecords()) {
+    if (pruned.has(key) || (diffId !== null && database.layer(diffId) === null)) cacheKeys.push(key);
+    else if (diffId !== null) cached.push(diffId);
   }
-  return { layers, removed };
+  const kept = reachable(store, cached, (id) => deadLeases.has(id));
+  const isLost = (digest: Digest): boolean => !kept.blobs.has(digest);
+  const isLostLayer = (diffId: DiffId): boolean => !kept.layers.has(diffId);
+  return {
+    cacheKeys,
+    kept,
+    layers: database
+      .layers()
+      .map(({ diffId }) => diffId)
+      .filter(isLostLayer),
+    blobs: database
+      .blobs()
+      .map(({ digest }) => digest)
+      .filter(isLost),
+    images: database
+      .images()
+      .map(({ digest }) => digest)
+      .filter(isLost),
+    trees: database.trees().filter(isLostLayer),
+  };
 }
 
 function reachable(store: Store, layers: readonly DiffId[], isDead: (lease: string) => boolean): Reached {

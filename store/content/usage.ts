@@ -29,7 +29,9 @@ export interface DiskUsage {
   /** The part of layers and trees that no image has: it is there for the build cache, or for running builds. */
   readonly cacheBytes: number;
   readonly cacheRecords: number;
-  /** The database, tags, unfinished and discarded files. */
+  /** Directories behind cache mounts; part of the other bytes. */
+  readonly cacheMountBytes: number;
+  /** The database, cache mounts, tags, unfinished and discarded files. */
   readonly otherBytes: number;
   /** All of it: what `du -s` says of the store's directory. */
   readonly totalBytes: number;
@@ -71,6 +73,7 @@ export function diskUsage(store: Store): DiskUsage {
     blobBytes,
     cacheBytes: [...sizes].reduce((total, [key, size]) => total + (key[0] === 'b' || users.has(key) ? 0 : size), 0),
     cacheRecords: database.cacheRecords().length,
+    cacheMountBytes: diskBytes(paths.cacheMountsDir(dir)),
     otherBytes: totalBytes - layerBytes - treeBytes - blobBytes,
     totalBytes,
   };

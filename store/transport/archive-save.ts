@@ -160,7 +160,8 @@ function hex(digest: Digest): string {
   return digest.slice('sha256:'.length);
 }
 
-async function writeTo(
+/** A file appears when it is complete. @throws StoreError ARCHIVE_UNWRITABLE */
+export async function writeTo(
   target: string | Writable,
   bytes: AsyncIterable<Uint8Array>,
   signal: AbortSignal | undefined,

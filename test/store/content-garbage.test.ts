@@ -42,7 +42,7 @@ async function addImage(store: Store, lease: Lease, tag: string, layers: readonl
   return { config: config.digest, manifest: manifest.digest };
 }
 
-const nothing = { layers: 0, trees: 0, blobs: 0, images: 0, cacheRecords: 0 };
+const nothing = { layers: 0, trees: 0, blobs: 0, images: 0, cacheRecords: 0, cacheMounts: 0 };
 
 test('what tags, leases and kept cache records reach stays; the rest goes, and its room is given back', async () => {
   const { store, lease } = await openTemp();
@@ -67,7 +67,7 @@ test('what tags, leases and kept cache records reach stays; the rest goes, and i
 
   expect(await collectGarbage(store)).toMatchObject({ ...nothing, layers: 1 });
   expect(findLayer(store, held!)).toBeNull();
-  expect(await collectGarbage(store, { keepCacheMs: 0 })).toMatchObject({ ...nothing, layers: 1, cacheRecords: 1 });
+  expect(await collectGarbage(store, { policies: [{}] })).toMatchObject({ ...nothing, layers: 1, cacheRecords: 1 });
   expect(lookupCache(store, 'key')).toBeNull();
   deleteTag(store, 'app:1');
   expect(await collectGarbage(store)).toMatchObject({ ...nothing, layers: 1, blobs: 2, images: 1 });
@@ -125,7 +125,7 @@ test('collecting all the time beside imports takes nothing from them', async () 
   });
   let rounds = 0;
   while (running) {
-    await collectGarbage(store, { keepCacheMs: 0 });
+    await collectGarbage(store, { policies: [{}] });
     rounds++;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

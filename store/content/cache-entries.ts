@@ -1,0 +1,117 @@
+// The build cache as a list: results of steps, and directories of cache mounts. What can be filtered, measured and removed.
+import type { DiffId } from '../words.js';
+import { listCacheMounts } from './cache-mounts.js';
+import type { Store } from './handle.js';
+import { type Reached, reachFrom } from './image-objects.js';
+import { leaseAlive } from './lease.js';
+import { blobFile, cacheMountDir, layerDir, treeDir } from './paths.js';
+import { diskBytes } from './usage.js';
+
+export interface CacheEntry {
+  /** Of a result: its layer's diffID, or the step's key where it made none; of a cache mount: its directory's name. */
+  readonly id: string;
+  readonly type: 'regular' | 'exec.cachemount';
+  /** For people: the step, or the cache. */
+  readonly description: string;
+  readonly createdMs: number;
+  /** Noted to the hour. */
+  readonly usedMs: number;
+  /** A running build holds it. */
+  readonly inUse: boolean;
+  /** An image has the same files: they stay when the entry goes. */
+  readonly shared: boolean;
+  /** Steps still change it. */
+  readonly mutable: boolean;
+  /** Its records in the table `cache`. */
+  readonly keys: readonly string[];
+  /** What lies on the disk for it. */
+  readonly paths: readonly string[];
+}
+
+/** Everything that builds keep for later ones, in the order in which it was last used. */
+export async function listCacheEntries(store: Store): Promise<CacheEntry[]> {
+  const entries = [...(await resultEntries(store)), ...(await mountEntries(store))];
+  return entries.sort((a, b) => b.usedMs - a.usedMs || (a.id < b.id ? -1 : 1));
+}
+
+/** Allocated bytes of an entry, whoever else has them too. */
+export function entryBytes(entry: CacheEntry): number {
+  return entry.paths.reduce((sum, path) => sum + diskBytes(path), 0);
+}
+
+/** Allocated bytes of a cache mount's files. */
+export function cacheMountBytes(store: Store, name: string): number {
+  return diskBytes(cacheMountDir(store.dir, name));
+}
+
+/** Steps that came to the same layer are one entry: it goes with all of them or not at all. */
+async function resultEntries(store: Store): Promise<CacheEntry[]> {
+  const { database, dir } = store;
+  const images = imageObjects(store);
+  const held = await heldByLeases(store);
+  const entries = new Map<string, CacheEntry>();
+  for (const { key, diffId, createdMs, usedMs } of database.cacheRecords()) {
+    const id = diffId ?? key;
+    const known = entries.get(id);
+    if (known !== undefined) {
+      const times = { createdMs: Math.min(known.createdMs, createdMs), usedMs: Math.max(known.usedMs, usedMs) };
+      entries.set(id, { ...known, ...times, keys: [...known.keys, key] });
+      continue;
+    }
+    entries.set(id, {
+      id,
+      type: 'regular',
+      description: describeStep(store, key),
+      createdMs,
+      usedMs,
+      inUse: diffId !== null && held.has(diffId),
+      shared: diffId !== null && images.layers.has(diffId),
+      mutable: false,
+      keys: [key],
+      paths: diffId === null ? [] : layerPaths(store, dir, diffId),
+    });
+  }
+  return [...entries.values()];
+}
+
+function layerPaths({ database }: Store, dir: string, diffId: DiffId): string[] {
+  const blobs = database.compressions(diffId).filter(({ digest }) => database.blob(digest) !== null);
+  return [layerDir(dir, diffId), treeDir(dir, diffId), ...blobs.map(({ digest }) => blobFile(dir, digest))];
+}
+
+function imageObjects(store: Store): Reached {
+  const reached: Reached = { layers: new Set(), blobs: new Set() };
+  const { database } = store;
+  for (const root of [...database.tags().map(({ digest }) => digest), ...database.goodDigests()]) {
+    reachFrom(store, root, reached);
+  }
+  return reached;
+}
+
+async function heldByLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
+  const alive = new Set<string>();
+  for (const { id } of database.leases()) if (await leaseAlive(dir, id)) alive.add(id);
+  return new Set(database.leaseRefs().flatMap(({ lease, object }) => (alive.has(lease) ? [object] : [])));
+}
+
+/** As the progress showed it, if the history still knows it. */
+function describeStep(store: Store, key: string): string {
+  const { record } = JSON.parse(store.database.history.step(key) ?? '{}') as { record?: { name?: unknown } | null };
+  return typeof record?.name === 'string' ? record.name : '';
+}
+
+async function mountEntries(store: Store): Promise<CacheEntry[]> {
+  return (await listCacheMounts(store)).map(({ name, record, inUse, changedMs }) => ({
+    id: name,
+    type: 'exec.cachemount',
+    description:
+      record === null ? 'cached mount' : `cached mount ${record.namespace}${record.namespace && '/'}${record.id}`,
+    createdMs: record?.createdMs ?? changedMs,
+    usedMs: record?.usedMs ?? changedMs,
+    inUse,
+    shared: false,
+    mutable: true,
+    keys: [],
+    paths: [cacheMountDir(store.dir, name)],
+  }));
+}
