@@ -41,7 +41,8 @@ export function parseGitUrl(text: string): GitRepository | null {
     subdir: colon < 0 ? '' : fragment.slice(colon + 1),
   };
   const query = readQuery(mark < 0 ? '' : withQuery.slice(mark + 1), text);
-  const commit = query.get('checksum') ?? query.get('commit') ?? null;
+  const checksum = query.get('checksum') ?? query.get('commit');
+  const commit = checksum === undefined ? null : requireCommit(checksum, text);
   const ref = agree('ref', [asked.ref, query.get('ref'), fullRef('heads', query), fullRef('tags', query)], text);
   const subdir = agree('subdir', [asked.subdir, query.get('subdir')], text);
   if (ref !== null) requirePlainRef(ref, text);
@@ -49,16 +50,19 @@ export function parseGitUrl(text: string): GitRepository | null {
     remote,
     ref: ref ?? commit,
     subdir: cleanSubdir(subdir ?? '', text),
-    commit: commit === null ? null : requireCommit(commit, text),
+    commit,
     keepGitDir: query.has('keep-git-dir') ? isTrue('keep-git-dir', query, text) : null,
     submodules: query.has('submodules') ? isTrue('submodules', query, text) : true,
     times: timesOf(query.get('mtime') ?? 'checkout', text),
   };
 }
 
-/** The URL for people to read: nothing in it opens a door. */
+/** The URL for people to read: nothing in it opens a door. The user of ssh is a part of the place. */
 export function withoutCredentials(url: string): string {
-  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1').replace(/\?[^#]*/, '?…');
+  const shown = /^ssh:/i.test(url)
+    ? url.replace(/^(ssh:\/\/[^/?#:@]*):[^/?#]*@/i, '$1@')
+    : url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1');
+  return shown.replace(/\?[^#]*/, '?…');
 }
 
 /** @throws BuildError GIT_URL_INVALID */

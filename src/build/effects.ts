@@ -44,7 +44,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const stacks = openStacks(job);
-  const remotes = openRemotes(job);
+  const remotes = openRemotes(job, digests);
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
 
@@ -145,6 +145,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     adoptCache: (key, record) => adoptCache(io.store, key, record),
     close: () => {
       stacks.close();
+      remotes.close();
       contexts.save();
       digests.save();
     },

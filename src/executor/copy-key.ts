@@ -1,4 +1,4 @@
-// What a COPY adds to a cache key: everything about the files as they will land, but no times. A changed mode that
+// What a COPY adds to a cache key: everything about the files as they will land, but no times nobody asked for. A changed mode that
 // --chmod overrides, a touched file or another name of the source therefore change nothing.
 import { createHash, type Hash } from 'node:crypto';
 import { displayPath, type RawPath } from '#native';
@@ -77,8 +77,9 @@ export function contentKey(
 /** In large pieces: one call for each file would cost more than the hashing. */
 function updateAll(hash: Hash, landings: readonly Landing[], digests: readonly string[]): void {
   let text = '';
-  landings.forEach(({ draft }, i) => {
+  landings.forEach(({ draft, from }, i) => {
     text += record(draft, digests[i]!);
+    if (from?.tree?.timesCount) text += `${draft.mtimeSec}\n`;
     if (text.length < 65_536) return;
     hash.update(text, 'latin1');
     text = '';

@@ -25,6 +25,8 @@ export interface SourceTree {
   readonly name: string;
   /** Files keep their owners; otherwise they become root's. */
   readonly keepsOwners: boolean;
+  /** Files' times were asked for: another time is another file. */
+  readonly timesCount: boolean;
   /** The file at `path`, none of whose directories is a symlink. */
   lookup(path: RawPath): SourceEntry | null;
   /** Names in a directory in byte order. */
@@ -62,6 +64,7 @@ export function contextSource(context: Context, name: string): SourceTree {
   const tree: SourceTree = {
     name,
     keepsOwners: false,
+    timesCount: false,
     lookup(path) {
       const file = context.lookup(path);
       return file && contextEntry(file, context.dir, tree);
@@ -110,10 +113,16 @@ function contextEntry(file: FileStat, root: string, tree: SourceTree): SourceEnt
  * @param name as messages call it
  * @param known digests that outlive this build
  */
-export function viewSource(view: RootView, name: string, known: ContentDigests = openContentDigests(null)): SourceTree {
+export function viewSource(
+  view: RootView,
+  name: string,
+  known: ContentDigests = openContentDigests(null),
+  { timesCount }: Pick<SourceTree, 'timesCount'> = { timesCount: false },
+): SourceTree {
   const tree: SourceTree = {
     name,
     keepsOwners: true,
+    timesCount,
     lookup(path) {
       if (path === '') return { ...rootEntry, tree };
       const entry = view.lookup(path, false);

@@ -21,6 +21,7 @@ export function downloadSource(file: DownloadedFile, name: string): SourceTree {
   const tree: SourceTree = {
     name,
     keepsOwners: false,
+    timesCount: false,
     lookup: (wanted) => (wanted === path ? entry : null),
     names: (dir) => (dir === '' ? [path] : []),
     walk: async (dir) => (dir === '' ? [entry] : []),

@@ -2,7 +2,6 @@
 import { posix } from 'node:path';
 import { BuildError, errorAt, type GitRepository, isHttpUrl, parseGitUrl, requireCommit } from '../base/index.js';
 import type { CopyInstruction, Word } from '../buildfile/index.js';
-import { notSupported } from './refuse.js';
 import type { CopySource, RemoteSource } from './types.js';
 
 /** @param text the word with its variables expanded @throws BuildError ARGUMENTS_INVALID, FLAG_INVALID, GIT_URL_INVALID, VARIABLE_INVALID */
@@ -26,8 +25,6 @@ function remoteOf(copy: CopyInstruction, text: string, checksum: string | null, 
       at: word.at,
     });
   }
-  if (copy.keepGitDir) throw notSupported('ADD --keep-git-dir', copy.keepGitDir.at, 'it is for git repositories');
-  if (repository) throw notSupported('ADD of a git repository', word.at, 'fetch it in a RUN, or into the context');
   if (repository) return { kind: 'git', repository: withFlags(copy, repository, checksum, text) };
   return { kind: 'file', url: text, name: fileName(text), sha256: checksum === null ? null : sha256Of(copy, checksum) };
 }

@@ -7,6 +7,8 @@ export interface RemoteIo {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Value of a secret, null when there is none of that id. */
   secret(id: string): Buffer | null;
+  /** Where the build's ssh agent listens; null: it was given none. */
+  agentSocket(): Promise<string | null>;
   readonly signal: AbortSignal;
   /** `total` null: not known. */
   onProgress(what: string, done: number, total: number | null): void;

@@ -366,8 +366,6 @@ const notSupported: [text: string, what: string, pointedAt: string][] = [
   ['RUN --mount=type=cache,sharing=locked,target=/a x', 'a cache with sharing=locked', 'sharing=locked'],
   ['RUN --security=insecure x', 'RUN --security=insecure', 'insecure'],
   ['RUN --device=vendor/class x', 'RUN --device', 'vendor/class'],
-  ['ADD https://example.com/x.git#v1 /', 'ADD of a git repository', 'https://example.com/x.git#v1'],
-  ['ADD git@example.com:x /', 'ADD of a git repository', 'git@example.com:x'],
 ];
 
 for (const [text, what, pointedAt] of notSupported) {
