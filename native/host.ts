@@ -42,7 +42,7 @@ function rootHost(): Host {
   let steps = 0;
   const runStep: Host['runStep'] = (spec, handlers) => {
     const ended = launchStep(pool, spec, handlers, keeper.held());
-    if (++steps > 1) setImmediate(() => keeper.hold(spec.layers)); // a build of one step needs none of it
+    if (++steps > 1) setImmediate(() => keeper.hold([...spec.layers, ...spec.stacks.flatMap((stack) => stack.layers)])); // a build of one step needs none of it
     return ended;
   };
   return {

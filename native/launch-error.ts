@@ -74,7 +74,14 @@ const stages: Readonly<Record<string, StageWords>> = {
   PROC: { doing: 'could not mount or mask', hints: { EPERM: masked } },
   SYS: { doing: 'could not mount', hints: { EPERM: masked } },
   DEV: { doing: 'could not set up /dev:' },
-  MOUNT: { doing: 'could not mount at', hints: { EPERM: 'nothing can be mounted inside /proc and /sys' } },
+  MOUNT: {
+    doing: 'could not mount at',
+    hints: {
+      EPERM: 'nothing can be mounted inside /proc and /sys',
+      ENOTDIR: 'what shall be mounted is a directory, and there is a file: choose another target',
+      EISDIR: 'what shall be mounted is a file, and there is a directory: choose another target',
+    },
+  },
   ROOT: { doing: 'could not enter the root file system:' },
   NETWORK: { doing: 'could not set up the network interface' },
   HOSTNAME: { doing: 'could not set the host name' },
@@ -83,6 +90,10 @@ const stages: Readonly<Record<string, StageWords>> = {
   CREDENTIALS: {
     doing: 'could not become',
     hint: 'this id is not mapped: give your user a larger range in /etc/subuid and /etc/subgid, or build as root',
+  },
+  LIMIT: {
+    doing: 'could not set the limit',
+    hint: 'give --ulimit no more than the hard limit, or raise that first, in /etc/security/limits.conf or by the service manager',
   },
   SECCOMP: {
     doing: 'could not install the system call filter for',

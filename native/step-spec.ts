@@ -2,7 +2,7 @@
 import { SystemError } from './errors.js';
 import type { HeldLayers } from './keeper.js';
 import { type RawPath, rawPath } from './raw-path.js';
-import type { LayerMount, StepMount, StepSpec } from './types.js';
+import type { LayerMount, StepLimit, StepMount, StepSpec, StepStack } from './types.js';
 
 /** OverlayFS stacks 500 directories at most; two are kept for mount points that no layer has. */
 const MAX_LAYERS = 498;
@@ -12,13 +12,6 @@ const MAX_LAYERS = 498;
  * @throws Error when a string holds NUL or a mount target is not a clean absolute path: bugs of the caller
  */
 export function encodeStep(spec: StepSpec, held?: HeldLayers): Buffer {
-  const layers = withoutRepeats(spec.layers);
-  if (layers.length > MAX_LAYERS) {
-    throw new SystemError('LAUNCH_LAYERS', {
-      message: `a step can stand on ${MAX_LAYERS} layers, this one has ${layers.length}`,
-      hint: 'join instructions, so that the image has fewer layers',
-    });
-  }
   const records: Buffer[] = [
     record('D', [spec.scratchDir]),
     record('W', [spec.cwd]),
@@ -26,16 +19,38 @@ export function encodeStep(spec: StepSpec, held?: HeldLayers): Buffer {
     record('N', [spec.network]),
     record('U', [spec.uid, spec.gid]),
     record('S', [spec.shmSizeBytes]),
-    ...layers.map((layer) => encodeLayer(layer, held)),
+    record('P', [spec.confined ? 0 : 1]),
+    ...stackable(spec.layers).map((layer) => encodeLayer(layer, held)),
     ...(held ? [record('K', [held.pid])] : []),
+    ...spec.stacks.flatMap((stack) => encodeStack(stack, held)),
     ...spec.mounts.map(encodeMount),
     ...spec.args.map((arg) => record('A', [arg])),
     ...spec.env.map((entry) => record('E', [entry])),
     ...spec.groups.map((gid) => record('G', [gid])),
     ...spec.cgroups.map((dir) => record('C', [dir])),
+    ...spec.limits.map(({ name, soft, hard }) => record('R', [name, limitText(soft), limitText(hard)])),
   ];
   const length = records.reduce((sum, bytes) => sum + bytes.length, 0);
   return Buffer.concat([number32(length), ...records]);
+}
+
+/** @throws SystemError LAUNCH_LAYERS */
+function stackable(given: readonly LayerMount[]): LayerMount[] {
+  const layers = withoutRepeats(given);
+  if (layers.length <= MAX_LAYERS) return layers;
+  throw new SystemError('LAUNCH_LAYERS', {
+    message: `a step can stand on ${MAX_LAYERS} layers, this one has ${layers.length}`,
+    hint: 'join instructions, so that the image has fewer layers',
+  });
+}
+
+/** A record that begins a stack, and those of what it consists of. */
+function encodeStack({ layers, hidden, scratchDir }: StepStack, held: HeldLayers | undefined): Buffer[] {
+  return [
+    record('T', [scratchDir ?? '']),
+    ...stackable(layers).map((layer) => encodeLayer(layer, held)),
+    ...hidden.map((path) => record('X', [{ raw: path }])),
+  ];
 }
 
 /**
@@ -62,6 +77,10 @@ function encodeMount(mount: StepMount): Buffer {
   switch (mount.kind) {
     case 'bind':
       return record('M', ['bind', mount.target, mount.root, { raw: mount.path }, mount.readonly ? 1 : 0]);
+    case 'stack':
+      return record('M', ['stack', mount.target, mount.stack, { raw: mount.path }]);
+    case 'socket':
+      return record('M', ['socket', mount.target, mount.path, mount.mode, mount.uid, mount.gid]);
     case 'tmpfs':
       return record('M', ['tmpfs', mount.target, mount.sizeBytes ?? 0]);
     case 'bytes':
@@ -89,6 +108,11 @@ function fieldText(field: Field): string {
   const text = typeof field === 'string' ? rawPath(field) : field.raw;
   if (text.includes('\0')) throw new Error(`NUL in ${JSON.stringify(text)}`);
   return text;
+}
+
+/** As setrlimit(2) has it: the largest number is no limit. */
+function limitText(limit: StepLimit['soft']): string {
+  return limit === 'unlimited' ? '18446744073709551615' : decimal(limit);
 }
 
 function decimal(value: number): string {

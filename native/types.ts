@@ -121,6 +121,17 @@ export type StepMount =
       readonly target: string;
       readonly readonly: boolean;
     }
+  /** Part of a stack of layers; `path` is resolved inside it. */
+  | { readonly kind: 'stack'; readonly stack: number; readonly path: RawPath; readonly target: string }
+  /** A listening socket of the host, which gets this owner and mode. */
+  | {
+      readonly kind: 'socket';
+      readonly path: string;
+      readonly target: string;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
   | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes?: number }
   /** A tmpfs-backed file; never on disk. */
   | {
@@ -131,6 +142,24 @@ export type StepMount =
       readonly uid: number;
       readonly gid: number;
     };
+
+/** Layers that are mounted beside the step's root, for its mounts to show parts of. */
+export interface StepStack {
+  /** Base first, as those of the root. */
+  readonly layers: readonly LayerMount[];
+  /** Paths that it doesn't show, each the topmost hidden one; their directories exist. */
+  readonly hidden: readonly RawPath[];
+  /** Existing empty directory that takes what the step writes; null: it is read-only. */
+  readonly scratchDir: string | null;
+}
+
+/** A resource limit as setrlimit(2) takes it. */
+export interface StepLimit {
+  /** 'nofile' and the like. */
+  readonly name: string;
+  readonly soft: number | 'unlimited';
+  readonly hard: number | 'unlimited';
+}
 
 export interface StepSpec {
   /** Base first, at most 498: OverlayFS stacks 500 directories, two are kept for mount points that no layer has. */
@@ -146,7 +175,13 @@ export interface StepSpec {
   readonly groups: readonly number[];
   readonly hostname: string;
   readonly network: 'host' | 'none';
+  /** What 'stack' mounts show, by number. */
+  readonly stacks: readonly StepStack[];
   readonly mounts: readonly StepMount[];
+  /** In place of the limits that every step has. */
+  readonly limits: readonly StepLimit[];
+  /** False: every capability of its user namespace, no system call filter, nothing of /proc masked. */
+  readonly confined: boolean;
   /** Cgroup directories (v2 leaf, v1 controllers) the step's first process joins before anything else. */
   readonly cgroups: readonly string[];
   readonly shmSizeBytes: number;

@@ -13,7 +13,8 @@
 #include "devices.h"
 #include "kernel.h"
 #include "mounts.h"
-#include "overlay.h"
+#include "parts.h"
+#include "root.h"
 #include "step.h"
 
 /* Waits until the parent has written the id maps and joined the cgroups. */
@@ -102,7 +103,7 @@ static int enter_root(int root, struct tsb_report *report) {
 static int build_root(struct tsb_step *step) {
   struct tsb_report *report = &step->shared->report;
   struct tsb_bench bench;
-  if (open_bench(&bench, report) < 0)
+  if (open_bench(&bench, report) < 0 || open_parts(step, &bench) < 0)
     return -1;
   int root = mount_root(step, &bench);
   if (root < 0)
@@ -111,7 +112,7 @@ static int build_root(struct tsb_step *step) {
     return -1;
   if (attach_mounts(step, &bench, root) < 0)
     return -1;
-  if (mask_kernel_paths(&bench, root, report) < 0)
+  if (!step->spec.unconfined && mask_kernel_paths(&bench, root, report) < 0)
     return -1;
   return enter_root(root, report);
 }

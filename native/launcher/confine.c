@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
 #include "kernel.h"
+#include "limits.h"
 #include "seccomp.h"
 
 /* Docker's default set without NET_RAW, MKNOD and AUDIT_WRITE. */
@@ -24,20 +24,6 @@ static uint64_t kept_mask(void) {
   for (size_t i = 0; i < sizeof kept_capabilities / sizeof *kept_capabilities; i++)
     mask |= 1ull << kept_capabilities[i];
   return mask;
-}
-
-/* Limits are the host's to give: what can't be set stays as it is. */
-static void set_limits(void) {
-  const rlim_t most_files = 1048576;
-  struct rlimit files;
-  const struct rlimit none = {0, 0};
-  setrlimit(RLIMIT_CORE, &none);
-  if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-    return;
-  if (files.rlim_max > most_files)
-    files.rlim_max = most_files;
-  files.rlim_cur = files.rlim_max < 1024 ? files.rlim_max : 1024;
-  setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static int drop_bounding(struct tsb_report *report) {
@@ -69,32 +55,55 @@ static bool may_set_groups(void) {
  * and su and sudo would fail in the step. */
 int confine_process(const struct tsb_spec *spec, struct tsb_report *report) {
   umask(022);
-  set_limits();
+  set_common_limits(spec);
   setsid();
   syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* the filter refuses keys anyway */
   if (may_set_groups() && syscall(SYS_setgroups, spec->group_count, spec->groups) < 0)
     return failed(report, TSB_STAGE_CREDENTIALS, "groups");
+  if (spec->unconfined)
+    return 0;
   if (drop_bounding(report) < 0)
     return -1;
   return install_seccomp(report);
 }
 
-static int set_capabilities(uint64_t mask) {
+/* `inherited` are also what a program without file capabilities keeps, whoever runs it. */
+static int set_capabilities(uint64_t mask, uint64_t inherited) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct data[2] = {0};
-  for (unsigned i = 0; i < 2; i++)
+  for (unsigned i = 0; i < 2; i++) {
     data[i].permitted = data[i].effective = (uint32_t)(mask >> (32 * i));
-  return (int)syscall(SYS_capset, &header, data);
+    data[i].inheritable = (uint32_t)(inherited >> (32 * i));
+  }
+  if (syscall(SYS_capset, &header, data) < 0)
+    return -1;
+  for (unsigned capability = 0; capability < 64; capability++)
+    if ((inherited & (1ull << capability)) != 0 &&
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
+      return -1;
+  return 0;
+}
+
+/* Everything that root of the step's user namespace may do. */
+static uint64_t whole_mask(void) {
+  uint64_t mask = 0;
+  for (unsigned capability = 0; capability < 64; capability++)
+    if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
+      mask |= 1ull << capability;
+  return mask;
 }
 
 int become_user(const struct tsb_spec *spec, struct tsb_report *report) {
   char ids[64];
   snprintf(ids, sizeof ids, "uid %u gid %u", spec->uid, spec->gid);
+  if (spec->unconfined && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+    return failed(report, TSB_STAGE_CREDENTIALS, "capabilities");
   if (syscall(SYS_setresgid, spec->gid, spec->gid, spec->gid) < 0)
     return failed(report, TSB_STAGE_CREDENTIALS, ids);
   if (syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) < 0)
     return failed(report, TSB_STAGE_CREDENTIALS, ids);
-  if (set_capabilities(spec->uid == 0 ? kept_mask() : 0) < 0)
+  const uint64_t whole = spec->unconfined ? whole_mask() : 0;
+  if (set_capabilities(spec->unconfined ? whole : spec->uid == 0 ? kept_mask() : 0, whole) < 0)
     return failed(report, TSB_STAGE_CREDENTIALS, "capabilities");
   return 0;
 }

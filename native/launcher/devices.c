@@ -54,12 +54,12 @@ static int mount_proc(int root, struct tsb_report *report) {
   return attach_kernel(proc, root, "proc", TSB_STAGE_PROC, report);
 }
 
-/* A namespace that doesn't own its network can't mount sysfs: such a step sees the host's,
- * read-only. */
+/* A namespace that doesn't own its network can't mount sysfs: such a step sees the host's. */
 static int mount_sys(struct tsb_step *step, int root) {
   struct tsb_report *report = &step->shared->report;
-  const unsigned attributes =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (!step->spec.unconfined)
+    attributes |= MOUNT_ATTR_RDONLY;
   if (step->spec.host_network)
     return attach_kernel(step->host_sys, root, "sys", TSB_STAGE_SYS, report);
   const struct tsb_option options[] = {{NULL, NULL}};

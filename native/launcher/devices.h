@@ -3,7 +3,7 @@
 #ifndef TSB_DEVICES_H
 #define TSB_DEVICES_H
 
-#include "overlay.h"
+#include "stack.h"
 #include "step.h"
 
 /* Mounts /proc, /sys and /dev beneath `root`. Returns 0 or -1. */

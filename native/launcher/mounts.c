@@ -33,10 +33,33 @@ static int open_source(struct tsb_mount *mount, struct tsb_report *report) {
   return restrict_mount(mount->source, attributes, TSB_STAGE_BIND, mount->path, report);
 }
 
+/* The socket lies in a directory of the manager's own. */
+static int open_socket(struct tsb_mount *mount, struct tsb_report *report) {
+  struct stat status;
+  TSB_FD socket = open(mount->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (socket < 0 || fstat(socket, &status) < 0)
+    return failed(report, TSB_STAGE_BIND, mount->path);
+  if (!S_ISSOCK(status.st_mode))
+    return failed_with(report, TSB_STAGE_BIND, ENOTSOCK, mount->path);
+  if (fchownat(AT_FDCWD, mount->path, mount->uid, mount->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+      fchmodat(AT_FDCWD, mount->path, mount->mode, 0) < 0)
+    return failed(report, TSB_STAGE_BIND, mount->path);
+  mount->source = clone_mount(socket, TSB_STAGE_BIND, mount->path, report);
+  if (mount->source < 0)
+    return -1;
+  const unsigned attributes =
+      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  return restrict_mount(mount->source, attributes, TSB_STAGE_BIND, mount->path, report);
+}
+
 int open_sources(struct tsb_spec *spec, struct tsb_report *report) {
-  for (size_t i = 0; i < spec->mount_count; i++)
-    if (spec->mounts[i].kind == TSB_MOUNT_BIND && open_source(&spec->mounts[i], report) < 0)
+  for (size_t i = 0; i < spec->mount_count; i++) {
+    struct tsb_mount *mount = &spec->mounts[i];
+    if (mount->kind == TSB_MOUNT_BIND && open_source(mount, report) < 0)
       return -1;
+    if (mount->kind == TSB_MOUNT_SOCKET && open_socket(mount, report) < 0)
+      return -1;
+  }
   return 0;
 }
 
@@ -96,6 +119,8 @@ static int open_mount(const struct tsb_mount *mount, const struct tsb_bench *ben
   case TSB_MOUNT_BYTES:
     return mount_bytes(mount, bench, index, report);
   case TSB_MOUNT_BIND:
+  case TSB_MOUNT_STACK:
+  case TSB_MOUNT_SOCKET:
     return mount->source;
   }
   return -1;
@@ -105,18 +130,21 @@ static int open_mount(const struct tsb_mount *mount, const struct tsb_bench *ben
 static int open_target(int root, const struct tsb_mount *mount, struct tsb_report *report) {
   struct tsb_place place;
   struct statfs filesystem;
+  struct stat status;
   if (resolve_place(root, mount->target, &place, report) < 0)
     return -1;
   if (!place.exists && make_place(root, place.path, mount->is_file, report) < 0)
     return -1;
   TSB_FD target = sys_openat2(root, place.path, O_PATH | O_NOFOLLOW,
                               RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-  if (target < 0 || fstatfs(target, &filesystem) < 0)
+  if (target < 0 || fstatfs(target, &filesystem) < 0 || fstat(target, &status) < 0)
     return failed(report, TSB_STAGE_MOUNT, mount->target);
   /* A mount over a part of /proc or /sys would fool the masks and programs that trust these files.
    */
   if (filesystem.f_type == PROC_SUPER_MAGIC || filesystem.f_type == SYSFS_MAGIC)
     return failed_with(report, TSB_STAGE_MOUNT, EPERM, mount->target);
+  if (S_ISDIR(status.st_mode) == mount->is_file)
+    return failed_with(report, TSB_STAGE_MOUNT, mount->is_file ? EISDIR : ENOTDIR, mount->target);
   return fcntl(target, F_DUPFD_CLOEXEC, 0);
 }
 

@@ -2,10 +2,9 @@
 #ifndef TSB_MOUNTS_H
 #define TSB_MOUNTS_H
 
-#include "overlay.h"
-#include "step.h"
+#include "stack.h"
 
-/* The parent: opens the sources of all binds as detached mounts. Returns 0 or -1. */
+/* The parent: opens the sources of all binds and sockets as detached mounts. Returns 0 or -1. */
 int open_sources(struct tsb_spec *spec, struct tsb_report *report);
 
 /* The child: attaches all mounts beneath `root`, in order. Returns 0 or -1. */

@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "confine.h"
 #include "kernel.h"
+#include "limits.h"
 #include "step.h"
 
 /* Waits for pid 1 to enter the root, and makes sure that this process was taken along:
@@ -96,7 +97,8 @@ void become_program(struct tsb_step *step, int ready) {
   struct tsb_spec *spec = &step->spec;
   struct tsb_report *report = &step->shared->report;
   if (confine_process(spec, report) == 0 && await_root(ready, report) == 0 &&
-      enter_workdir(spec->cwd, report) == 0 && become_user(spec, report) == 0) {
+      enter_workdir(spec->cwd, report) == 0 && become_user(spec, report) == 0 &&
+      set_limits(spec, report) == 0) {
     restore_signals();
     execute(spec);
     failed(report, TSB_STAGE_EXEC, spec->args[0]);

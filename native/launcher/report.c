@@ -67,6 +67,7 @@ const char *stage_name(enum tsb_stage stage) {
       [TSB_STAGE_INIT] = "INIT",
       [TSB_STAGE_WORKDIR] = "WORKDIR",
       [TSB_STAGE_CREDENTIALS] = "CREDENTIALS",
+      [TSB_STAGE_LIMIT] = "LIMIT",
       [TSB_STAGE_SECCOMP] = "SECCOMP",
       [TSB_STAGE_EXEC] = "EXEC",
   };

@@ -108,7 +108,7 @@ static int block_signals(void) {
 }
 
 int run_step(char **argv) {
-  struct tsb_step step = {.argv = argv, .host_sys = -1, .scratch = {.dir = -1, .mount = -1}};
+  struct tsb_step step = {.argv = argv, .host_sys = -1};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   TSB_FD signals = block_signals();
   step.shared =
@@ -120,6 +120,7 @@ int run_step(char **argv) {
   int wait_status = -1;
   if (read_spec(SPEC_DESCRIPTOR, &step.spec, &step.shared->report) == 0)
     wait_status = run_to_end(&step, signals);
-  remove_work(&step.scratch);
+  for (size_t i = 0; step.materials != NULL && i < step.spec.stack_count; i++)
+    remove_work(&step.materials[i].scratch);
   return report_end(&step, wait_status);
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "limits.h"
+
 struct cursor {
   char *at;
   char *end;
@@ -98,7 +100,21 @@ static bool is_clean_target(const char *path) {
   return strlen(path) < PATH_MAX;
 }
 
-static bool take_layer_record(struct cursor *fields, struct tsb_layer *layer) {
+/* The layers and hidden paths that follow are this stack's. */
+static bool take_stack(struct cursor *fields, struct tsb_spec *spec) {
+  const char *scratch;
+  if (!take_text(fields, &scratch) || (scratch[0] != '/' && scratch[0] != '\0'))
+    return false;
+  struct tsb_stack *stack = &spec->stacks[spec->stack_count];
+  const struct tsb_stack *before = spec->stack_count > 0 ? stack - 1 : NULL;
+  stack->layers = before ? before->layers + before->layer_count : spec->layers;
+  stack->hidden = before ? before->hidden + before->hidden_count : spec->hidden;
+  stack->scratch = scratch[0] == '\0' ? NULL : scratch;
+  spec->stack_count++;
+  return true;
+}
+
+static bool take_layer_fields(struct cursor *fields, struct tsb_layer *layer) {
   const char *kind;
   uint64_t kept;
   layer->kept = -1;
@@ -114,6 +130,35 @@ static bool take_layer_record(struct cursor *fields, struct tsb_layer *layer) {
     return false;
   layer->kept = (int)kept;
   return true;
+}
+
+static bool take_layer_record(struct cursor *fields, struct tsb_spec *spec) {
+  if (spec->stack_count == 0)
+    return false;
+  struct tsb_stack *stack = &spec->stacks[spec->stack_count - 1];
+  if (stack->layer_count == TSB_MAX_LAYERS)
+    return false;
+  return take_layer_fields(fields, &stack->layers[stack->layer_count++]);
+}
+
+static bool take_hidden(struct cursor *fields, struct tsb_spec *spec) {
+  if (spec->stack_count == 0)
+    return false;
+  struct tsb_stack *stack = &spec->stacks[spec->stack_count - 1];
+  const char **path = &stack->hidden[stack->hidden_count++];
+  return stack->layer_count == 1 && take_text(fields, path) && (*path)[0] != '\0';
+}
+
+static bool take_limit(struct cursor *fields, struct tsb_limit *limit) {
+  uint64_t soft;
+  uint64_t hard;
+  if (!take_text(fields, &limit->name))
+    return false;
+  limit->resource = find_resource(limit->name);
+  if (!take_number(fields, UINT64_MAX, &soft) || !take_number(fields, UINT64_MAX, &hard))
+    return false;
+  limit->value = (struct rlimit){.rlim_cur = soft, .rlim_max = hard};
+  return limit->resource >= 0;
 }
 
 static bool take_keeper(struct cursor *fields, pid_t *keeper) {
@@ -135,14 +180,34 @@ static bool take_bind(struct cursor *fields, struct tsb_mount *mount) {
   return mount->root[0] == '/';
 }
 
-static bool take_bytes(struct cursor *fields, struct tsb_mount *mount) {
+static bool take_stack_part(struct cursor *fields, const struct tsb_spec *spec,
+                            struct tsb_mount *mount) {
+  uint64_t stack;
+  if (!take_number(fields, TSB_MAX_STACKS, &stack) || !take_text(fields, &mount->path))
+    return false;
+  mount->kind = TSB_MOUNT_STACK;
+  mount->stack = (size_t)stack + 1; /* the manager doesn't count the root's */
+  return mount->stack < spec->stack_count;
+}
+
+static bool take_owner(struct cursor *fields, struct tsb_mount *mount) {
   uint64_t mode;
   if (!take_number(fields, 07777, &mode))
     return false;
-  if (!take_id(fields, &mount->uid) || !take_id(fields, &mount->gid))
+  mount->mode = (mode_t)mode;
+  return take_id(fields, &mount->uid) && take_id(fields, &mount->gid);
+}
+
+static bool take_socket(struct cursor *fields, struct tsb_mount *mount) {
+  mount->kind = TSB_MOUNT_SOCKET;
+  mount->is_file = true;
+  return take_text(fields, &mount->path) && mount->path[0] == '/' && take_owner(fields, mount);
+}
+
+static bool take_bytes(struct cursor *fields, struct tsb_mount *mount) {
+  if (!take_owner(fields, mount))
     return false;
   mount->kind = TSB_MOUNT_BYTES;
-  mount->mode = (mode_t)mode;
   mount->is_file = true;
   mount->bytes = fields->at;
   mount->byte_count = (size_t)(fields->end - fields->at);
@@ -150,7 +215,8 @@ static bool take_bytes(struct cursor *fields, struct tsb_mount *mount) {
   return true;
 }
 
-static bool take_mount(struct cursor *fields, struct tsb_mount *mount) {
+static bool take_mount(struct cursor *fields, const struct tsb_spec *spec,
+                       struct tsb_mount *mount) {
   const char *kind;
   mount->source = -1;
   if (!take_text(fields, &kind) || !take_text(fields, &mount->target))
@@ -159,6 +225,10 @@ static bool take_mount(struct cursor *fields, struct tsb_mount *mount) {
     return false;
   if (strcmp(kind, "bind") == 0)
     return take_bind(fields, mount);
+  if (strcmp(kind, "stack") == 0)
+    return take_stack_part(fields, spec, mount);
+  if (strcmp(kind, "socket") == 0)
+    return take_socket(fields, mount);
   if (strcmp(kind, "bytes") == 0)
     return take_bytes(fields, mount);
   if (strcmp(kind, "tmpfs") != 0)
@@ -175,13 +245,30 @@ static bool take_network(struct cursor *fields, bool *host) {
   return *host || strcmp(mode, "none") == 0;
 }
 
+static bool take_switch(struct cursor *fields, bool *on) {
+  uint64_t value;
+  if (!take_number(fields, 1, &value))
+    return false;
+  *on = value == 1;
+  return true;
+}
+
 static bool take_record(struct record *record, struct tsb_spec *spec) {
   struct cursor *fields = &record->fields;
   switch (record->tag) {
+  case 'D':
+  case 'T':
+    return (record->tag == 'D') == (spec->stack_count == 0) && take_stack(fields, spec);
   case 'L':
-    return take_layer_record(fields, &spec->layers[spec->layer_count++]);
+    return take_layer_record(fields, spec);
+  case 'X':
+    return take_hidden(fields, spec);
   case 'M':
-    return take_mount(fields, &spec->mounts[spec->mount_count++]);
+    return take_mount(fields, spec, &spec->mounts[spec->mount_count++]);
+  case 'R':
+    return take_limit(fields, &spec->limits[spec->limit_count++]);
+  case 'P':
+    return take_switch(fields, &spec->unconfined);
   case 'A':
     return take_text(fields, &spec->args[spec->arg_count++]);
   case 'E':
@@ -194,8 +281,6 @@ static bool take_record(struct record *record, struct tsb_spec *spec) {
     return take_keeper(fields, &spec->keeper);
   case 'U':
     return take_id(fields, &spec->uid) && take_id(fields, &spec->gid);
-  case 'D':
-    return take_text(fields, &spec->scratch) && spec->scratch[0] == '/';
   case 'W':
     return take_text(fields, &spec->cwd) && spec->cwd[0] == '/';
   case 'H':
@@ -216,15 +301,21 @@ static bool reserve_lists(struct cursor all, struct tsb_spec *spec) {
   int more;
   while ((more = next_record(&all, &record)) > 0)
     counts[(unsigned char)record.tag]++;
-  if (more < 0 || counts['L'] > TSB_MAX_LAYERS || counts['M'] > TSB_MAX_MOUNTS)
+  const size_t stacks = counts['D'] + counts['T'];
+  if (more < 0 || stacks > TSB_MAX_STACKS || counts['L'] > stacks * TSB_MAX_LAYERS ||
+      counts['X'] > TSB_MAX_HIDDEN || counts['M'] > TSB_MAX_MOUNTS)
     return false;
+  spec->stacks = calloc(stacks + 1, sizeof *spec->stacks);
   spec->layers = calloc(counts['L'] + 1, sizeof *spec->layers);
+  spec->hidden = calloc(counts['X'] + 1, sizeof *spec->hidden);
   spec->mounts = calloc(counts['M'] + 1, sizeof *spec->mounts);
+  spec->limits = calloc(counts['R'] + 1, sizeof *spec->limits);
   spec->args = calloc(counts['A'] + 1, sizeof *spec->args);
   spec->env = calloc(counts['E'] + 1, sizeof *spec->env);
   spec->cgroups = calloc(counts['C'] + 1, sizeof *spec->cgroups);
   spec->groups = calloc(counts['G'] + 1, sizeof *spec->groups);
-  return spec->layers && spec->mounts && spec->args && spec->env && spec->cgroups && spec->groups;
+  return spec->stacks && spec->layers && spec->hidden && spec->mounts && spec->limits &&
+         spec->args && spec->env && spec->cgroups && spec->groups;
 }
 
 int read_spec(int descriptor, struct tsb_spec *spec, struct tsb_report *report) {
@@ -248,7 +339,8 @@ int read_spec(int descriptor, struct tsb_spec *spec, struct tsb_report *report) 
     if (!take_record(&record, spec) || record.fields.at != record.fields.end)
       return failed_with(report, TSB_STAGE_SPEC, EINVAL, tag);
   }
-  if (spec->arg_count == 0 || spec->scratch == NULL || spec->cwd == NULL || spec->hostname == NULL)
+  if (spec->arg_count == 0 || spec->stack_count == 0 || spec->stacks[0].scratch == NULL ||
+      spec->cwd == NULL || spec->hostname == NULL)
     return failed_with(report, TSB_STAGE_SPEC, EINVAL, "a missing record");
   return 0;
 }

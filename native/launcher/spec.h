@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "report.h"
 
-/* OverlayFS stacks 500 directories; two of them may be skeletons (overlay.c). */
+/* OverlayFS stacks 500 directories; two of them may be skeletons (root.c). */
 #define TSB_MAX_LAYERS 498
+#define TSB_MAX_STACKS 256
+#define TSB_MAX_HIDDEN 1000000
 #define TSB_MAX_MOUNTS 1024
 #define TSB_MAX_SPEC_BYTES (64u << 20)
 
@@ -23,20 +26,36 @@ struct tsb_layer {
   int kept;
 };
 
-enum tsb_mount_kind { TSB_MOUNT_BIND, TSB_MOUNT_TMPFS, TSB_MOUNT_BYTES };
+/* Layers that show one tree together. */
+struct tsb_stack {
+  struct tsb_layer *layers; /* base first */
+  size_t layer_count;
+  const char **hidden; /* paths that are not shown; only where there is one layer */
+  size_t hidden_count;
+  const char *scratch; /* directory that takes what is written, or NULL */
+};
+
+enum tsb_mount_kind {
+  TSB_MOUNT_BIND,
+  TSB_MOUNT_STACK,
+  TSB_MOUNT_SOCKET,
+  TSB_MOUNT_TMPFS,
+  TSB_MOUNT_BYTES,
+};
 
 struct tsb_mount {
   enum tsb_mount_kind kind;
   const char *target; /* absolute, without "." and ".." */
-  /* bind */
+  bool is_file;       /* found out when the source is opened */
+  int source;         /* detached mount; -1 before. Of a bind or socket the parent opens it */
+  /* bind and stack: beneath this directory, in this stack */
   const char *root;
-  const char *path;
+  size_t stack;
+  const char *path; /* of a socket: in the host */
   bool readonly;
-  bool is_file; /* found out when the source is opened */
-  int source;   /* detached mount, opened by the parent; -1 before */
   /* tmpfs: 0 is the kernel's default */
   uint64_t size_bytes;
-  /* bytes */
+  /* bytes and socket */
   const char *bytes;
   size_t byte_count;
   mode_t mode;
@@ -44,9 +63,15 @@ struct tsb_mount {
   gid_t gid;
 };
 
+struct tsb_limit {
+  const char *name;
+  int resource; /* RLIMIT_* */
+  struct rlimit value;
+};
+
 struct tsb_spec {
-  struct tsb_layer *layers; /* base first */
-  size_t layer_count;
+  struct tsb_stack *stacks; /* the first one is the root's */
+  size_t stack_count;
   struct tsb_mount *mounts;
   size_t mount_count;
   const char **args; /* NULL at the end, as env */
@@ -57,13 +82,18 @@ struct tsb_spec {
   size_t cgroup_count;
   gid_t *groups;
   size_t group_count;
-  const char *scratch;
+  struct tsb_limit *limits;
+  size_t limit_count;
+  /* Of all stacks, one after the other. */
+  struct tsb_layer *layers;
+  const char **hidden;
   pid_t keeper; /* the process that holds mounted indexes, or 0 */
   const char *cwd;
   const char *hostname;
   uid_t uid;
   gid_t gid;
   bool host_network;
+  bool unconfined; /* all capabilities, no filter, nothing masked */
   uint64_t shm_bytes;
 };
 

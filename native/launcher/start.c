@@ -11,24 +11,39 @@
 #include "ids.h"
 #include "keeper.h"
 #include "kernel.h"
+#include "limits.h"
 #include "mounts.h"
 #include "scratch.h"
 #include "step.h"
 
-static int open_layers(struct tsb_step *step) {
-  struct tsb_spec *spec = &step->spec;
-  struct tsb_report *report = &step->shared->report;
-  step->layers = calloc(spec->layer_count + 1, sizeof *step->layers);
-  TSB_FD keeper = spec->keeper > 0 ? sys_pidfd_open(spec->keeper) : -1;
-  if (step->layers == NULL)
+static int open_stack(const struct tsb_stack *stack, int keeper, struct tsb_material *material,
+                      struct tsb_report *report) {
+  material->layers = calloc(stack->layer_count + 1, sizeof *material->layers);
+  material->scratch = (struct tsb_scratch){.dir = -1, .mount = -1};
+  if (material->layers == NULL)
     return failed(report, TSB_STAGE_LAYER, "memory");
-  for (size_t i = 0; i < spec->layer_count; i++) {
-    step->layers[i] = take_layer(&spec->layers[i], keeper, report);
-    if (step->layers[i] < 0)
+  for (size_t i = 0; i < stack->layer_count; i++) {
+    material->layers[i] = take_layer(&stack->layers[i], keeper, report);
+    if (material->layers[i] < 0)
       return -1;
   }
-  int top = spec->layer_count > 0 ? step->layers[spec->layer_count - 1] : -1;
-  return open_scratch(spec->scratch, top, &step->scratch, report);
+  if (stack->scratch == NULL)
+    return 0;
+  int top = stack->layer_count > 0 ? material->layers[stack->layer_count - 1] : -1;
+  return open_scratch(stack->scratch, top, &material->scratch, report);
+}
+
+static int open_stacks(struct tsb_step *step) {
+  struct tsb_spec *spec = &step->spec;
+  struct tsb_report *report = &step->shared->report;
+  step->materials = calloc(spec->stack_count, sizeof *step->materials);
+  TSB_FD keeper = spec->keeper > 0 ? sys_pidfd_open(spec->keeper) : -1;
+  if (step->materials == NULL)
+    return failed(report, TSB_STAGE_LAYER, "memory");
+  for (size_t i = 0; i < spec->stack_count; i++)
+    if (open_stack(&spec->stacks[i], keeper, &step->materials[i], report) < 0)
+      return -1;
+  return 0;
 }
 
 /* Sysfs belongs to a network namespace; on the host's network the step can only be shown the
@@ -44,8 +59,9 @@ static int open_host_sys(struct tsb_step *step) {
   step->host_sys = clone_mount(sys, TSB_STAGE_SYS, "/sys", report);
   if (step->host_sys < 0)
     return -1;
-  const unsigned attributes =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (!step->spec.unconfined)
+    attributes |= MOUNT_ATTR_RDONLY;
   return restrict_mount(step->host_sys, attributes, TSB_STAGE_SYS, "/sys", report);
 }
 
@@ -145,6 +161,16 @@ static pid_t clone_child(struct tsb_step *step, int birthplace, int out, int err
   return child;
 }
 
+static int map_stack(const struct tsb_stack *stack, const struct tsb_material *material, int userns,
+                     struct tsb_report *report) {
+  for (size_t i = 0; i < stack->layer_count; i++)
+    if (map_mount(material->layers[i], userns, stack->layers[i].path, report) < 0)
+      return -1;
+  return stack->scratch == NULL
+             ? 0
+             : map_mount(material->scratch.mount, userns, stack->scratch, report);
+}
+
 /* Idmaps everything that lies on disk to the child's user namespace. */
 static int map_mounts(struct tsb_step *step, pid_t child) {
   struct tsb_report *report = &step->shared->report;
@@ -154,14 +180,16 @@ static int map_mounts(struct tsb_step *step, pid_t child) {
   TSB_FD userns = open(path, O_RDONLY | O_CLOEXEC);
   if (userns < 0)
     return failed(report, TSB_STAGE_IDMAP, path);
-  for (size_t i = 0; i < spec->layer_count; i++)
-    if (map_mount(step->layers[i], userns, spec->layers[i].path, report) < 0)
+  for (size_t i = 0; i < spec->stack_count; i++)
+    if (map_stack(&spec->stacks[i], &step->materials[i], userns, report) < 0)
       return -1;
-  for (size_t i = 0; i < spec->mount_count; i++)
-    if (spec->mounts[i].kind == TSB_MOUNT_BIND &&
-        map_mount(spec->mounts[i].source, userns, spec->mounts[i].root, report) < 0)
+  for (size_t i = 0; i < spec->mount_count; i++) {
+    const struct tsb_mount *mount = &spec->mounts[i];
+    const char *object = mount->kind == TSB_MOUNT_BIND ? mount->root : mount->path;
+    if (mount->source >= 0 && map_mount(mount->source, userns, object, report) < 0)
       return -1;
-  return map_mount(step->scratch.mount, userns, spec->scratch, report);
+  }
+  return 0;
 }
 
 /* Gives the waiting child its cgroups, ids and mounts, and lets it go. Returns 0 or -1. */
@@ -173,6 +201,8 @@ static int equip_child(struct tsb_step *step, const struct tsb_ids *ids, pid_t c
   if (write_maps(ids, child, report) < 0)
     return -1;
   if (ids->shifted && map_mounts(step, child) < 0)
+    return -1;
+  if (allow_limits(&step->spec, child, report) < 0)
     return -1;
   if (write(step->go_write, "", 1) != 1)
     return failed(report, TSB_STAGE_NAMESPACE, "child");
@@ -200,7 +230,7 @@ static pid_t start_equipped(struct tsb_step *step, const struct tsb_ids *ids) {
 pid_t start_child(struct tsb_step *step) {
   struct tsb_report *report = &step->shared->report;
   struct tsb_ids ids;
-  if (open_layers(step) < 0 || open_host_sys(step) < 0)
+  if (open_stacks(step) < 0 || open_host_sys(step) < 0)
     return -1;
   if (open_sources(&step->spec, report) < 0)
     return -1;

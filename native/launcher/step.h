@@ -18,12 +18,17 @@ struct tsb_shared {
   struct rusage usage;
 };
 
+/* What a stack of the spec is made of. */
+struct tsb_material {
+  int *layers; /* detached mounts, base first */
+  struct tsb_scratch scratch;
+};
+
 struct tsb_step {
   char **argv; /* of this process */
   struct tsb_spec spec;
   struct tsb_shared *shared;
-  int *layers; /* detached mounts, in the order of spec.layers */
-  struct tsb_scratch scratch;
+  struct tsb_material *materials; /* in the order of spec.stacks */
   int host_sys; /* detached mount of the host's /sys for steps on the host's network, else -1 */
   int go_read;  /* the parent writes a byte when maps, cgroups and mounts are ready */
   int go_write;

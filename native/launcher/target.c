@@ -114,17 +114,20 @@ int make_place(int root, const char *path, bool is_file, struct tsb_report *repo
   return make_place_like(-1, root, path, is_file, report);
 }
 
-/* Gives the new directory `made` what `model`/`path` has. Its time is set too early to last where
- * a child is still to come; restore_times() is for that. */
-static int copy_attributes(int model, const char *path, int made) {
+/* An owner that this namespace has no id for (EINVAL) is shown as nobody, and can't be given. */
+int copy_attributes(int model, const char *path, int made) {
   struct stat status;
   if (model < 0 || fstatat(model, path, &status, AT_SYMLINK_NOFOLLOW) < 0)
     return 0;
-  if (fchown(made, status.st_uid, status.st_gid) < 0)
+  if (fchown(made, status.st_uid, status.st_gid) < 0 && errno != EINVAL)
     return -1;
-  return fchmod(made, status.st_mode & 07777);
+  if (fchmod(made, status.st_mode & 07777) < 0)
+    return -1;
+  const struct timespec times[2] = {status.st_atim, status.st_mtim};
+  return futimens(made, times);
 }
 
+/* Of directories that got children after their attributes. */
 static void restore_times(int model, int root, const char *path) {
   char parent[PATH_MAX];
   struct stat status;
@@ -160,8 +163,17 @@ static int create_file(int parent, const char *name) {
   return 0;
 }
 
-int make_place_like(int model, int root, const char *path, bool is_file,
-                    struct tsb_report *report) {
+enum last { LAST_DIRECTORY, LAST_FILE, LAST_WHITEOUT };
+
+static int create_last(int parent, const char *name, enum last last) {
+  if (last == LAST_FILE)
+    return create_file(parent, name);
+  int made = mknodat(parent, name, S_IFCHR, 0);
+  return made < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static int make_path(int model, int root, const char *path, enum last last,
+                     struct tsb_report *report) {
   char pending[PATH_MAX];
   char walked[PATH_MAX] = "";
   char component[NAME_MAX + 2];
@@ -172,8 +184,8 @@ int make_place_like(int model, int root, const char *path, bool is_file,
   while (take_component(pending, component)) {
     if (add_component(walked, component) < 0)
       return failed(report, TSB_STAGE_TARGET, path);
-    if (is_file && pending[strspn(pending, "/")] == '\0') {
-      if (create_file(parent, component) < 0)
+    if (last != LAST_DIRECTORY && pending[strspn(pending, "/")] == '\0') {
+      if (create_last(parent, component, last) < 0)
         return failed(report, TSB_STAGE_TARGET, path);
       break;
     }
@@ -186,4 +198,13 @@ int make_place_like(int model, int root, const char *path, bool is_file,
   if (model >= 0)
     restore_times(model, root, path);
   return 0;
+}
+
+int make_place_like(int model, int root, const char *path, bool is_file,
+                    struct tsb_report *report) {
+  return make_path(model, root, path, is_file ? LAST_FILE : LAST_DIRECTORY, report);
+}
+
+int hide_place(int model, int root, const char *path, struct tsb_report *report) {
+  return make_path(model, root, path, LAST_WHITEOUT, report);
 }

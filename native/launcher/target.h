@@ -24,4 +24,12 @@ int make_place(int root, const char *path, bool is_file, struct tsb_report *repo
  * time. Returns 0 or -1. */
 int make_place_like(int model, int root, const char *path, bool is_file, struct tsb_report *report);
 
+/* Makes a whiteout of `path` beneath `root`: an overlay with `root` on top doesn't show what
+ * `model` has there. Its directories, which exist in `model`, get their mode, owner and time.
+ * Returns 0 or -1. */
+int hide_place(int model, int root, const char *path, struct tsb_report *report);
+
+/* Gives the directory `made` what `model`/`path` has. Returns 0 or -1 with errno. */
+int copy_attributes(int model, const char *path, int made);
+
 #endif

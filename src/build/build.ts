@@ -68,7 +68,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     const config = assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec });
     return await putImage(io.store, lease, { config, annotations: Object.fromEntries(request.annotations) });
   } finally {
-    effects.close();
+    await effects.close();
   }
 }
 

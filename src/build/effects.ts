@@ -25,6 +25,7 @@ import {
 import type { CopyVertex, FileSource, MkdirVertex, RunVertex } from '../graph/index.js';
 import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
+import { type BindIo, bindDigests, bindFiles } from './bind-mount.js';
 import { openCaches } from './cache-mount.js';
 import { claim } from './claim.js';
 import { openContexts } from './contexts.js';
@@ -32,6 +33,7 @@ import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
 import { originOfLayer, sourceOfVertex } from './origin.js';
 import { openRemotes } from './remotes.js';
+import type { Agents } from './ssh-agents.js';
 import { openStacks } from './stacks.js';
 import { reportUnmatched } from './unmatched.js';
 
@@ -39,7 +41,7 @@ import { reportUnmatched } from './unmatched.js';
 const coldFiles = 200;
 const coldBytes = 8 * 1024 * 1024;
 
-export function openEffects(job: Job): SolverEffects & { close(): void } {
+export function openEffects(job: Job): SolverEffects & { close(): Promise<void> } {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
@@ -47,10 +49,15 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
   const remotes = openRemotes(job, digests);
   const plans = new Map<number, CopyPlan>();
   let host: Promise<Host> | undefined;
+  let agents: Promise<Agents> | undefined;
 
   const openHost = (): Promise<Host> => {
     host ??= io.openHost();
     return host;
+  };
+  const openAgents = (): Promise<Agents> => {
+    agents ??= import('./ssh-agents.js').then((ssh) => ssh.openAgents(request.ssh, lease));
+    return agents;
   };
   const stackOf = (vertex: number, solved: SolvedVertices): readonly DiffId[] => {
     const found = solved.get(vertex);
@@ -64,6 +71,11 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       await contexts.open(from.name),
       from.name === null ? 'the build context' : `context ${from.name}`,
     );
+  };
+  const binds: BindIo = {
+    source: sourceOf,
+    context: (name) => contexts.open(name),
+    layers: (vertex, solved, machine) => stacks.mounts(stackOf(vertex, solved), machine),
   };
   const planOf = async (vertex: CopyVertex, solved: SolvedVertices, signal: AbortSignal): Promise<CopyPlan> => {
     const plan = await planCopy(vertex, {
@@ -83,7 +95,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     solved: SolvedVertices,
     signal: AbortSignal,
   ): Promise<KeyInputs | null> => {
-    if (vertex.kind === 'run') return contexts.bindDigests(vertex);
+    if (vertex.kind === 'run') return bindDigests(vertex, solved, binds);
     if (vertex.kind === 'mkdir') return {};
     const plan = await planOf(vertex, solved, signal);
     return isCold(plan) ? null : { content: await plan.contentKey() };
@@ -105,6 +117,7 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     const stack = stackOf(vertex.parent, solved);
     const machine = await openHost();
     const mounts = await stacks.mounts(stack, machine);
+    const files = await bindFiles(vertex, solved, machine, binds);
     const caches = await openCaches(job, vertex, machine, signal);
     const { scratchDir } = await runStep(vertex, {
       host: machine,
@@ -112,15 +125,16 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
       mounts,
       view: stacks.view(stack),
       originOf: (layer) => originOfLayer(job, stack[layer], solved),
-      contextDir: (name) => contexts.dir(name),
+      boundFiles: files,
       cacheDir: caches.dirOf,
       secret: (id) => request.secrets.get(id) ?? null,
+      agent: async (id) => (await openAgents()).open(id),
       emit: io.emit,
       signal,
     }).finally(caches.release);
     const committed = await commitUpper(io.store, lease, machine, scratchDir);
     if (committed) reportLayer(job, vertex, committed);
-    return executed(committed, await contexts.bindDigests(vertex));
+    return executed(committed, await bindDigests(vertex, solved, binds));
   };
 
   return {
@@ -143,11 +157,12 @@ export function openEffects(job: Job): SolverEffects & { close(): void } {
     },
     recordCache: (key, record) => recordCache(io.store, key, record),
     adoptCache: (key, record) => adoptCache(io.store, key, record),
-    close: () => {
+    close: async () => {
       stacks.close();
       remotes.close();
       contexts.save();
       digests.save();
+      await (await agents)?.close();
     },
   };
 }

@@ -11,6 +11,8 @@ export function planOptions(request: BuildRequest): PlanOptions {
     platform: request.platform ?? hostPlatform(),
     buildPlatform: hostPlatform(),
     contexts: request.contexts,
+    sandbox: request.sandbox,
+    entitlements: request.entitlements,
     parsePlatform,
   };
 }

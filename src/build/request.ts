@@ -1,11 +1,24 @@
 import type { Host } from '#native';
 import type { Platform, Store } from '#store';
 import type { EventSink, SourceFile } from '../base/index.js';
+import type { StepSandbox } from '../graph/index.js';
 
 /** What `--build-context NAME=` gives. */
 export type NamedContext =
   | { readonly kind: 'directory'; readonly dir: string }
   | { readonly kind: 'image'; readonly ref: string };
+
+/** Who has the keys of an ssh agent: the agent, or files. */
+export type SshSource =
+  /** `raw`: bytes pass as they are, whatever listens there. */
+  | { readonly kind: 'socket'; readonly path: string; readonly raw: boolean }
+  | { readonly kind: 'keys'; readonly keys: readonly SshKey[] };
+
+export interface SshKey {
+  /** As it was given. */
+  readonly path: string;
+  readonly bytes: Buffer;
+}
 
 /** One build, with everything the command line and the environment said about it. */
 export interface BuildRequest {
@@ -31,6 +44,12 @@ export interface BuildRequest {
   /** Plain HTTP to registries elsewhere; undefined: only to those on this machine. */
   readonly plainHttp: true | undefined;
   readonly secrets: ReadonlyMap<string, Buffer>;
+  /** Agents by the ids that mounts ask for. */
+  readonly ssh: ReadonlyMap<string, SshSource>;
+  /** What steps may ask for that others may not. */
+  readonly entitlements: ReadonlySet<string>;
+  /** Of the container of every step. */
+  readonly sandbox: StepSandbox;
   /** Of steps that don't say. */
   readonly network: 'default' | 'host' | 'none';
   readonly archPolicy: 'refuse' | 'warn' | 'allow';

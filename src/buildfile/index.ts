@@ -1,6 +1,6 @@
 export { type ExpandOptions, ExpansionError, expandWord, expandWords, type Lookup } from './expand.js';
 export type { Fragments } from './include.js';
-export { type Mount, parseMount } from './mount.js';
+export { type Mount, mountFrom, parseMount } from './mount.js';
 export { type ParseOptions, parseBuildfile, parseTrigger } from './parse.js';
 export type {
   ArgInstruction,

@@ -6,6 +6,7 @@ import type { MountFlag, Word } from './types.js';
 /** A mount with its keys checked against its type. What a type has no default for is null. */
 export interface Mount {
   readonly type: 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh';
+  /** As written: a stage's own variables have no say in what it depends on. */
   readonly from: Word | null;
   readonly source: string | null;
   readonly target: string | null;
@@ -71,6 +72,7 @@ const sharings = ['shared', 'private', 'locked'] as const;
 /** Types that may have a key; keys that are not here are for all. */
 const keyTypes: Readonly<Record<string, readonly Mount['type'][]>> = {
   from: ['bind', 'cache'],
+  source: ['bind', 'cache', 'secret'],
   sharing: ['cache'],
   required: ['secret', 'ssh'],
   env: ['secret'],
@@ -91,7 +93,7 @@ export function parseMount(flag: MountFlag, expand: (word: Word) => string): Mou
   for (const [key, word] of keys) {
     const allowed = keyTypes[key];
     if (allowed && !allowed.includes(type)) {
-      throw invalid(`a ${type} mount has no ${key}`, word, `${key} is for ${allowed.join(' and ')} mounts`);
+      throw invalid(`${articled(type)} mount has no ${key}`, word, `${key} is for ${listed(allowed)} mounts`);
     }
   }
   const text = (key: string): string | null => keys.get(key)?.text ?? null;
@@ -117,6 +119,17 @@ export function parseMount(flag: MountFlag, expand: (word: Word) => string): Mou
   return mount;
 }
 
+/** The stage, image or context that a mount takes its files from, as written; null: the main context, or none. */
+export function mountFrom(flag: MountFlag): Word | null {
+  let from: Word | null = null;
+  for (const field of flag.fields) {
+    const [, key = '', value = ''] = /^([^=]*)=(.*)$/s.exec(field.text) ?? [];
+    if (key.toLowerCase() === 'from' && value !== '') from = { text: value, at: field.at };
+    if (key.toLowerCase() === 'type' && /^(tmpfs|secret|ssh)$/i.test(value)) return null;
+  }
+  return from;
+}
+
 function readKeys(flag: MountFlag, expand: (word: Word) => string): Map<string, Word> {
   const keys = new Map<string, Word>();
   for (const field of flag.fields) {
@@ -130,16 +143,18 @@ function readKeys(flag: MountFlag, expand: (word: Word) => string): Map<string, 
     const bare = key === 'readonly' || key === 'readwrite' || key === 'required';
     if (equals < 0 && !bare) throw invalid(`${given} needs a value`, field, `write ${given}=VALUE`);
     const value = { text: field.text.slice(equals + 1), at: field.at };
-    if (key === 'from' && /\$./.test(value.text)) {
-      throw invalid(
-        'variables can not stand in from',
-        field,
-        "name the image with 'FROM … AS NAME', and write from=NAME",
-      );
-    }
-    keys.set(key, equals < 0 ? { text: 'true', at: field.at } : { text: expand(value), at: field.at });
+    const text = equals < 0 ? 'true' : key === 'from' ? value.text : expand(value);
+    keys.set(key, { text, at: field.at });
   }
   return keys;
+}
+
+function articled(type: Mount['type']): string {
+  return type === 'ssh' ? `an ${type}` : `a ${type}`;
+}
+
+function listed(types: readonly string[]): string {
+  return types.join(', ').replace(/, (?=[^,]*$)/, ' and ');
 }
 
 function requireParts(mount: Mount): void {

@@ -7,7 +7,6 @@ export const elsewhere: Readonly<Record<string, string>> = {
   '--builder': 'there is no builder to choose: tsbuild builds here',
   '--cache-from': 'the cache is in the store; tsbuild pull brings layers that it can use',
   '--cache-to': 'the cache is in the store, which lasts from build to build',
-  '--cgroup-parent': later,
   '--format': 'images are OCI images; tsbuild save --format docker-archive writes one for docker',
   '--memory': 'limit the whole build with systemd-run -p MemoryMax=',
   '--policy': later,

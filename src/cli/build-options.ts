@@ -3,6 +3,8 @@ import { Option } from 'commander';
 import { collect } from './cli.js';
 
 export interface BuildOptions {
+  readonly addHost?: readonly string[];
+  readonly allow?: readonly string[];
   readonly annotation?: readonly string[];
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
   readonly buildArg?: readonly string[];
@@ -10,6 +12,7 @@ export interface BuildOptions {
   readonly buildContext?: readonly string[];
   readonly cache: boolean;
   readonly call?: string;
+  readonly cgroupParent?: string;
   readonly check?: boolean;
   readonly file?: string;
   readonly iidfile?: string;
@@ -26,16 +29,21 @@ export interface BuildOptions {
   readonly quiet?: boolean;
   readonly sbom?: string;
   readonly secret?: readonly string[];
+  readonly shmSize?: string;
+  readonly ssh?: readonly string[];
   readonly store?: string;
   readonly sync?: boolean;
   readonly tag?: readonly string[];
   readonly target?: string;
+  readonly ulimit?: readonly string[];
 }
 
 export const progressKinds = ['auto', 'plain', 'tty', 'json', 'quiet', 'none'] as const;
 export type ProgressKind = (typeof progressKinds)[number];
 
 export const buildOptions: readonly Option[] = [
+  several('--add-host <name:address>', 'a line of /etc/hosts of RUN steps; the address may be host-gateway'),
+  several('--allow <entitlement>', 'what RUN steps may ask for: security.insecure, network.host'),
   several('--annotation <key=value>', "annotation of the image's manifest"),
   option('--arch-policy <policy>', 'what to do about executables for another machine in a layer')
     .choices(['refuse', 'warn', 'allow'])
@@ -44,6 +52,7 @@ export const buildOptions: readonly Option[] = [
   several('--build-arg-file <file>', 'a file of build arguments, NAME=VALUE a line; --build-arg goes before it'),
   several('--build-context <name=source>', 'a named context: a directory, oci-layout://DIR[:tag], or an image'),
   option('--call <method>', 'check, outline or targets: say something of the build instead of doing it; ,format=json'),
+  option('--cgroup-parent <cgroup>', 'cgroup below which RUN steps run'),
   option('--check', 'check the Buildfile and build nothing (--call=check)'),
   option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)'),
   option('--iidfile <file>', "write the image's digest to a file"),
@@ -65,9 +74,12 @@ export const buildOptions: readonly Option[] = [
   option('-q, --quiet', 'print the image digest only'),
   option('--sbom <mode>', 'only false: none is written').hideHelp(),
   several('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret'),
+  option('--shm-size <size>', 'size of /dev/shm in RUN steps, such as 64m'),
+  several('--ssh <id[=socket|key[,key]]>', 'an ssh agent for RUN --mount=type=ssh; default is that of $SSH_AUTH_SOCK'),
   option('--sync', 'return only when the image has reached the disk'),
   several('-t, --tag <name>', 'name the image; may be given several times'),
   option('--target <stage>', 'build up to this stage'),
+  several('--ulimit <name=soft[:hard]>', 'a resource limit of RUN steps, such as nofile=1024:4096'),
 ];
 
 function option(flags: string, description: string): Option {

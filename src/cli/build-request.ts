@@ -6,7 +6,9 @@ import { buildArgFile } from './build-arg-file.js';
 import { requireDirectory } from './build-context.js';
 import type { BuildOptions } from './build-options.js';
 import { imageOutput } from './build-output.js';
+import { allowed, sandbox } from './build-sandbox.js';
 import { secret } from './build-secret.js';
+import { sshSources } from './build-ssh.js';
 import { buildArg, given, imageName, label, namedContext } from './build-values.js';
 import { type Cli, UsageError } from './cli.js';
 import { booleanField } from './fields.js';
@@ -39,6 +41,9 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     pull: options.pull ? 'always' : 'missing',
     plainHttp: options.plainHttp === true ? true : undefined,
     secrets: new Map((options.secret ?? []).map((text) => secret(text, cli.env))),
+    ssh: sshSources(options.ssh ?? [], cli.env),
+    entitlements: allowed(options),
+    sandbox: sandbox(options),
     network: options.network,
     archPolicy: options.archPolicy,
     searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),

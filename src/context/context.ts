@@ -5,7 +5,7 @@ import { displayPath, type FileStat, hashFiles, type RawPath } from '#native';
 import { BuildError, type IgnoreMatcher } from '../base/index.js';
 import { entryPath, inDirectory, inodeNumber, readEntries, statEntry } from './beneath.js';
 import { openStatCache } from './stat-cache.js';
-import { walkContext } from './walk.js';
+import { type Walked, walkContext } from './walk.js';
 
 export interface Context {
   /** Absolute, without symlinks. */
@@ -16,6 +16,8 @@ export interface Context {
   names(dir: RawPath): RawPath[];
   /** Everything below `dir` that the ignore rules leave, in byte order of path (parents first). Walks once. */
   walk(dir: RawPath): Promise<readonly FileStat[]>;
+  /** The topmost paths below `dir` that the ignore rules hide: nothing of them, and all else, is to be seen. */
+  hidden(dir: RawPath): Promise<readonly RawPath[]>;
   /** True if there is a file at `path` and an ignore rule hides it. */
   isIgnored(path: RawPath): boolean;
   /** SHA-256 (hex) of the content if that is known without reading it. */
@@ -46,7 +48,7 @@ export async function openContext(dir: string, options: ContextOptions): Promise
   const seenMs = Date.now();
   const cache = openStatCache(options.statCacheFile);
   const files = new Map<RawPath, FileStat | null>();
-  const walks = new Map<RawPath, Promise<readonly FileStat[]>>();
+  const walks = new Map<RawPath, Promise<Walked>>();
   const walked = new Set<RawPath>();
 
   const lookup = (path: RawPath): FileStat | null => {
@@ -59,24 +61,26 @@ export async function openContext(dir: string, options: ContextOptions): Promise
     return visible;
   };
 
-  const walk = async (top: RawPath): Promise<readonly FileStat[]> => {
+  const walkNow = async (top: RawPath): Promise<Walked> => {
     const found = await walkContext(root, top, ignore);
-    for (const file of found) files.set(file.path, file);
+    for (const file of found.files) files.set(file.path, file);
     walked.add(top);
-    const there = new Set(found.map((file) => file.path));
+    const there = new Set(found.files.map((file) => file.path));
     cache.retain((path) => there.has(path) || !isBelow(path, top));
     return found;
+  };
+  const walk = (top: RawPath): Promise<Walked> => {
+    const running = walks.get(top) ?? walkNow(top);
+    walks.set(top, running);
+    return running;
   };
 
   return {
     dir: root,
     lookup,
     names: (top) => (inDirectory(root, top, (fd) => readEntries(fd, top)) ?? []).map((entry) => entry.name).sort(),
-    walk(top) {
-      const running = walks.get(top) ?? walk(top);
-      walks.set(top, running);
-      return running;
-    },
+    walk: async (top) => (await walk(top)).files,
+    hidden: async (top) => (await walk(top)).hidden,
     isIgnored: (path) => lookup(path) === null && statFile(root, path) !== null,
     knownDigest: (file) => cache.find(file),
     async digests(list) {

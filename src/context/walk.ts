@@ -6,13 +6,19 @@ import { displayPath, type FileStat, type RawPath, walkTree } from '#native';
 import { BuildError, type IgnoreMatcher } from '../base/index.js';
 import { inDirectory, openDirectory, readEntries, statEntry } from './beneath.js';
 
-/** Everything below `dir`, itself excluded, in byte order of path, which is parents first. */
-export async function walkContext(root: string, dir: RawPath, ignore: IgnoreMatcher | null): Promise<FileStat[]> {
+export interface Walked {
+  /** Everything below the directory, itself excluded, in byte order of path, which is parents first. */
+  readonly files: readonly FileStat[];
+  /** What the rules ignore in directories that are there: the topmost of each. */
+  readonly hidden: readonly RawPath[];
+}
+
+export async function walkContext(root: string, dir: RawPath, ignore: IgnoreMatcher | null): Promise<Walked> {
   const listed = list(root, dir, ignore);
   const parts = partsOf(listed.top, listed.isSmall);
   const lists = await Promise.all(parts.map((part) => walkPart(root, part)));
   const files = inOrder(lists.length === 1 ? lists[0]! : lists.flat());
-  return ignore ? keep(files, ignore) : files;
+  return ignore ? keep(files, ignore, dir, listed.dropped) : { files, hidden: [] };
 }
 
 /** Loading the library takes as long as looking at this many files (10 ms). */
@@ -29,7 +35,15 @@ interface Directory {
   hasDropped: boolean;
 }
 
-function list(root: string, path: RawPath, ignore: IgnoreMatcher | null): { top: Directory; isSmall: boolean } {
+interface Listed {
+  readonly top: Directory;
+  readonly isSmall: boolean;
+  /** Directories that the rules drop, which nobody has to look into. */
+  readonly dropped: readonly RawPath[];
+}
+
+function list(root: string, path: RawPath, ignore: IgnoreMatcher | null): Listed {
+  const dropped: RawPath[] = [];
   const top: Directory = { path, names: null, below: [], hasDropped: false };
   const limit = ignore ? searchedEntries : smallFiles;
   let count = 0;
@@ -43,6 +57,7 @@ function list(root: string, path: RawPath, ignore: IgnoreMatcher | null): { top:
       const below = (directory.path === '' ? name : `${directory.path}/${name}`) as RawPath;
       if (isDirectory && ignore?.prunesDirectory(displayPath(below))) {
         directory.hasDropped = true;
+        dropped.push(below);
         continue;
       }
       names.push(name);
@@ -54,7 +69,7 @@ function list(root: string, path: RawPath, ignore: IgnoreMatcher | null): { top:
     directory.names = names;
     count += names.length;
   }
-  return { top, isSmall: count <= smallFiles };
+  return { top, isSmall: count <= smallFiles, dropped };
 }
 
 /** A directory to be walked to its bottom (`files` null), or only the named entries of it. */
@@ -103,7 +118,7 @@ function inOrder(files: FileStat[]): FileStat[] {
 }
 
 /** Drops what the rules ignore; an ignored directory stays if something below it was taken back with '!'. */
-function keep(files: readonly FileStat[], ignore: IgnoreMatcher): FileStat[] {
+function keep(files: readonly FileStat[], ignore: IgnoreMatcher, top: RawPath, dropped: readonly RawPath[]): Walked {
   const kept = new Array<boolean>(files.length).fill(false);
   const ignoredDirs = new Map<string, number>();
   const prunedDirs = new Set<string>();
@@ -122,7 +137,11 @@ function keep(files: readonly FileStat[], ignore: IgnoreMatcher): FileStat[] {
       else ignoredDirs.set(file.path, i);
     }
   });
-  return files.filter((_, i) => kept[i]);
+  const left = files.filter((_, i) => kept[i]);
+  const there = new Set<string>([top]);
+  for (const file of left) if (file.type === 'dir') there.add(file.path);
+  const ignored = [...dropped, ...files.flatMap((file, i) => (kept[i] ? [] : file.path))];
+  return { files: left, hidden: ignored.filter((path) => there.has(parentOf(path))) };
 }
 
 function parentOf(path: string): string {

@@ -1,7 +1,17 @@
 // A cgroup of its own for each step: it is what the step's cgroup namespace shows as '/', and what kills all of it at
 // once. Limits are written into the same directory. Where nothing may be written, a step runs without one.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { BuildError } from '../base/index.js';
 
 export interface StepCgroup {
   /** Directories that the step's first process joins. */
@@ -13,18 +23,46 @@ export interface StepCgroup {
 const prefix = 'tsbuild-';
 let counter = 0;
 
-/** Makes a leaf below this process's own cgroup. */
-export function makeStepCgroup(): StepCgroup {
+/**
+ * Makes a leaf below this process's own cgroup.
+ *
+ * @param wanted a path in the cgroup hierarchy to make it below instead
+ * @throws BuildError CGROUP_PARENT where that is asked for and can't be had
+ */
+export function makeStepCgroup(wanted: string | null): StepCgroup {
+  if (wanted !== null) return makeLeaf(requireParent(wanted));
   const parent = ownCgroup();
-  if (parent === null) return { dirs: [], remove: () => {} };
+  try {
+    return parent === null ? none : makeLeaf(parent);
+  } catch {
+    return none; // not delegated to us: the pid namespace still kills everything
+  }
+}
+
+const none: StepCgroup = { dirs: [], remove: () => {} };
+
+function makeLeaf(parent: string): StepCgroup {
   sweep(parent);
   const dir = join(parent, `${prefix}${process.pid}-${counter++}`);
-  try {
-    mkdirSync(dir);
-  } catch {
-    return { dirs: [], remove: () => {} }; // not delegated to us: the pid namespace still kills everything
-  }
+  mkdirSync(dir);
   return { dirs: [dir], remove: () => removeCgroup(dir) };
+}
+
+function requireParent(wanted: string): string {
+  const top = cgroupMount();
+  try {
+    if (top === null) throw new Error('this machine shows no cgroup v2 hierarchy');
+    const dir = join(top, resolve('/', wanted)); // never above the hierarchy
+    mkdirSync(dir, { recursive: true });
+    accessSync(dir, constants.W_OK);
+    return dir;
+  } catch (error) {
+    throw new BuildError('CGROUP_PARENT', {
+      message: `steps can't be put below the cgroup ${wanted}: ${(error as Error).message}`,
+      hint: 'give --cgroup-parent a path in the cgroup v2 hierarchy that you may write to, or leave it out',
+      cause: error,
+    });
+  }
 }
 
 let own: string | null | undefined;
@@ -38,21 +76,27 @@ function ownCgroup(): string | null {
 /** @see cgroups(7), "/proc/[pid]/cgroup" */
 function findOwnCgroup(): string | null {
   const path = /^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1];
+  const top = cgroupMount();
+  if (path === undefined || top === null) return null;
+  const dir = join(top, path);
+  return existsSync(dir) ? dir : null;
+}
+
+/** Where the cgroup v2 hierarchy is mounted. */
+function cgroupMount(): string | null {
   const mount = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .map((line) => line.split(' '))
     .find((fields) => fields[fields.indexOf('-') + 1] === 'cgroup2');
-  if (path === undefined || mount?.[4] === undefined) return null;
-  const dir = join(mount[4], path);
-  return existsSync(dir) ? dir : null;
+  return mount?.[4] ?? null;
 }
 
-let swept = false;
+const swept = new Set<string>();
 
 /** Removes what a killed tsbuild left: directories whose process is gone. */
 function sweep(parent: string): void {
-  if (swept) return;
-  swept = true;
+  if (swept.has(parent)) return;
+  swept.add(parent);
   for (const name of readdirSync(parent)) {
     const pid = new RegExp(`^${prefix}(\\d+)-\\d+$`).exec(name)?.[1];
     if (pid !== undefined && !existsSync(`/proc/${pid}`)) removeCgroup(join(parent, name));

@@ -5,7 +5,7 @@ import type { ImageConfig, Lease, RootView } from '#store';
 import { BuildError } from '../base/index.js';
 import { hostPlatform, requireRunnable } from '../platform/index.js';
 import { makeStepCgroup } from './cgroup.js';
-import { defaultPath, networkFiles, shmSizeBytes } from './container.js';
+import { defaultPath, defaultShmBytes, networkFiles } from './container.js';
 import { lookupUser } from './owner.js';
 
 export interface RunImageRequest {
@@ -57,7 +57,7 @@ export async function runImage(request: RunImageRequest, io: RunImageIo): Promis
   );
   const scratchDir = io.lease.path('run');
   mkdirSync(scratchDir, { mode: 0o700 });
-  const cgroup = makeStepCgroup();
+  const cgroup = makeStepCgroup(null);
   try {
     return await io.host.runStep(
       {
@@ -71,9 +71,12 @@ export async function runImage(request: RunImageRequest, io: RunImageIo): Promis
         groups: user.groups,
         hostname: request.hostname,
         network: request.network,
-        mounts: networkFiles(request.network),
+        stacks: [],
+        mounts: networkFiles({ network: request.network, hostname: request.hostname, extraHosts: [] }),
         cgroups: cgroup.dirs,
-        shmSizeBytes,
+        limits: [],
+        confined: true,
+        shmSizeBytes: defaultShmBytes,
         stdin: request.stdin,
       },
       io.handlers,

@@ -1,36 +1,27 @@
 // One RUN step over a stack of layers: who runs it, what it sees, how it ended.
 import { mkdirSync } from 'node:fs';
-import { type Host, type LayerMount, rawPath, type StepExit, type StepMount } from '#native';
-import type { Lease, RootView } from '#store';
+import type { LayerMount, StepExit } from '#native';
+import type { RootView } from '#store';
 import { BuildError, type EventSink } from '../base/index.js';
-import type { RunMount, RunVertex } from '../graph/index.js';
+import type { RunVertex } from '../graph/index.js';
 import { formatPlatform, hostPlatform } from '../platform/index.js';
 import { makeStepCgroup } from './cgroup.js';
-import { defaultPath, networkFiles, shmSizeBytes } from './container.js';
+import { defaultHostname, defaultPath, defaultShmBytes, networkFiles } from './container.js';
 import { OutputTail } from './output-tail.js';
 import { lookupUser } from './owner.js';
 import { requireProgram, unrunnable } from './run-program.js';
+import { agentEnv, openStepMounts, type StepMountIo, scriptPath, secretMounts } from './step-mounts.js';
 
-export interface RunIo {
-  readonly host: Host;
-  readonly lease: Lease;
+export interface RunIo extends StepMountIo {
   /** The step's layers as they are mounted, base first. */
   readonly mounts: readonly LayerMount[];
   /** The same layers, for look-ups. */
   readonly view: RootView;
   /** Where a layer came from, as people say it: 'base image debian:bookworm', 'COPY at Buildfile:7'. */
   originOf(layer: number): string;
-  /** Directory of the main (null) or a named build context. */
-  contextDir(name: string | null): string;
-  /** Directory behind a cache mount. */
-  cacheDir(mount: Extract<RunMount, { kind: 'cache' }>): string;
-  /** Value of a secret, null when there is none of that id. */
-  secret(id: string): Buffer | null;
   readonly emit: EventSink;
   readonly signal: AbortSignal;
 }
-
-const scriptPath = '/run/tsbuild/script';
 
 /**
  * Runs the step to its end.
@@ -46,10 +37,12 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
   const searchPath = env.get('PATH') ?? defaultPath;
   requireProgram(vertex, args, searchPath, io);
 
-  const mounts = await Promise.all(vertex.mounts.map((mount) => stepMounts(mount, io)));
+  const mounts = await openStepMounts(vertex, secrets.mounts, io);
   const scratchDir = io.lease.path(`step-${vertex.id}`);
   mkdirSync(scratchDir, { mode: 0o700 });
-  const cgroup = makeStepCgroup();
+  const { sandbox } = vertex;
+  const hostname = sandbox.hostname ?? defaultHostname;
+  const cgroup = makeStepCgroup(sandbox.cgroupParent);
   const tail = new OutputTail();
   const output = (stream: 'stdout' | 'stderr') => (chunk: Buffer) => {
     tail.push(chunk);
@@ -66,11 +59,17 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
         uid: user.uid,
         gid: user.gid,
         groups: user.groups,
-        hostname: 'tsbuild',
+        hostname,
         network: vertex.network === 'none' ? 'none' : 'host',
-        mounts: [...networkFiles(vertex.network), ...mounts.flat(), ...secrets.mounts, ...scriptMount(vertex)],
+        stacks: mounts.stacks,
+        mounts: [
+          ...networkFiles({ network: vertex.network, hostname, extraHosts: sandbox.extraHosts }),
+          ...mounts.mounts,
+        ],
         cgroups: cgroup.dirs,
-        shmSizeBytes,
+        limits: sandbox.ulimits,
+        confined: vertex.security === 'sandbox',
+        shmSizeBytes: sandbox.shmSizeBytes ?? defaultShmBytes,
         stdin: 'null',
       },
       { onStdout: output('stdout'), onStderr: output('stderr'), signal: io.signal },
@@ -83,67 +82,20 @@ export async function runStep(vertex: RunVertex, io: RunIo): Promise<{ scratchDi
     throw error;
   } finally {
     cgroup.remove();
+    await mounts.close();
   }
 }
 
 /** The environment that the step sees: the plan's, and what a login would add where the plan says nothing. */
 function stepEnv(vertex: RunVertex, home: string, secretEnv: ReadonlyMap<string, string>): Map<string, string> {
-  return new Map([['PATH', defaultPath], ['HOME', home], ...vertex.hiddenEnv, ...vertex.env, ...secretEnv]);
-}
-
-function scriptMount(vertex: RunVertex): StepMount[] {
-  if (vertex.script === null) return [];
-  return [{ kind: 'bytes', bytes: Buffer.from(vertex.script), target: scriptPath, mode: 0o755, uid: 0, gid: 0 }];
-}
-
-async function stepMounts(mount: RunMount, io: RunIo): Promise<StepMount[]> {
-  switch (mount.kind) {
-    case 'bind': {
-      if (mount.from.kind !== 'context') throw new Error('a bind mount from a stage reached the executor');
-      const root = io.contextDir(mount.from.name);
-      const path = rawPath(mount.source.replace(/^\/+|\/+$/g, ''));
-      return [{ kind: 'bind', root, path, target: mount.target, readonly: true }];
-    }
-    case 'cache':
-      return [
-        {
-          kind: 'bind',
-          root: io.cacheDir(mount),
-          path: rawPath(''),
-          target: mount.target,
-          readonly: mount.readonly,
-        },
-      ];
-    case 'tmpfs':
-      return [
-        { kind: 'tmpfs', target: mount.target, ...(mount.sizeBytes === null ? {} : { sizeBytes: mount.sizeBytes }) },
-      ];
-    case 'secret':
-      return []; // secretMounts
-  }
-}
-
-/** Secrets as files on a private tmpfs and as environment; an absent one is skipped unless it is required. */
-function secretMounts(vertex: RunVertex, io: RunIo): { mounts: StepMount[]; env: Map<string, string> } {
-  const mounts: StepMount[] = [];
-  const env = new Map<string, string>();
-  for (const mount of vertex.mounts) {
-    if (mount.kind !== 'secret') continue;
-    const bytes = io.secret(mount.id);
-    if (bytes === null) {
-      if (!mount.required) continue;
-      throw new BuildError('SECRET_NOT_FOUND', {
-        message: `this step requires the secret ${mount.id}, which was not given`,
-        hint: `add --secret id=${mount.id},src=FILE`,
-        at: mount.at,
-      });
-    }
-    if (mount.env !== null) env.set(mount.env, bytes.toString('utf8'));
-    if (mount.target !== null) {
-      mounts.push({ kind: 'bytes', bytes, target: mount.target, mode: mount.mode, uid: mount.uid, gid: mount.gid });
-    }
-  }
-  return { mounts, env };
+  return new Map([
+    ['PATH', defaultPath],
+    ['HOME', home],
+    ...agentEnv(vertex),
+    ...vertex.hiddenEnv,
+    ...vertex.env,
+    ...secretEnv,
+  ]);
 }
 
 /** @param unrunnable a program of the command that can't start here, in words */

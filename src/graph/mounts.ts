@@ -2,23 +2,31 @@
 import { posix } from 'node:path';
 import { BuildError } from '../base/index.js';
 import { type Mount, type MountFlag, parseMount } from '../buildfile/index.js';
-import { findContext } from './named-context.js';
 import { notSupported } from './refuse.js';
-import { lookupIn, type PlanContext, type StageState } from './stage-state.js';
-import type { RunMount } from './types.js';
+import { fileSource, lookupIn, type PlanContext, type StageState } from './stage-state.js';
+import type { FileSource, RunMount } from './types.js';
 import { expand } from './variables.js';
 
-/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED */
-export function planMount(context: PlanContext, state: StageState, flag: MountFlag): RunMount {
-  const mount = parseMount(flag, (word) => expand(word, lookupIn(state), context.expandOptions));
+/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED; whatever is wrong with a from= */
+export function planMounts(context: PlanContext, state: StageState, flags: readonly MountFlag[]): RunMount[] {
+  let agents = 0;
+  return flags.map((flag) => {
+    const mount = parseMount(flag, (word) => expand(word, lookupIn(state), context.expandOptions));
+    return planMount(context, state, mount, mount.type === 'ssh' ? agents++ : 0);
+  });
+}
+
+/** @param agent number of an agent's socket among those of the step */
+function planMount(context: PlanContext, state: StageState, mount: Mount, agent: number): RunMount {
   const { at } = mount;
   switch (mount.type) {
     case 'bind':
       return {
         kind: 'bind',
-        from: bindSource(context, mount),
+        from: bindSource(context, state, mount),
         source: posix.join('/', mount.source ?? ''),
         target: targetPath(state, mount, mount.target ?? ''),
+        writable: !mount.readonly,
         at,
       };
     case 'cache':
@@ -40,20 +48,13 @@ export function planMount(context: PlanContext, state: StageState, flag: MountFl
     case 'secret':
       return planSecret(state, mount);
     case 'ssh':
-      throw notSupported('an ssh mount', mount.keys.get('type')?.at ?? at, 'mount a key with type=secret instead');
+      return planAgent(state, mount, agent);
   }
 }
 
-function bindSource(context: PlanContext, mount: Mount): Extract<RunMount, { kind: 'bind' }>['from'] {
-  if (!mount.readonly) {
-    const key = mount.keys.get('readwrite') ?? mount.keys.get('readonly');
-    throw notSupported('a writable bind mount', key?.at ?? mount.at, 'copy the files with COPY, or leave it read-only');
-  }
-  const { from } = mount;
+function bindSource(context: PlanContext, state: StageState, { from }: Mount): FileSource {
   if (!from || from.text === '') return { kind: 'context', name: null };
-  const named = findContext(context.options, from.text);
-  if (named?.kind === 'directory') return { kind: 'context', name: named.name };
-  throw notSupported('a bind mount from a stage or an image', from.at, `copy the files with COPY --from=${from.text}`);
+  return fileSource(context, state, { flag: 'from', word: from });
 }
 
 /** A cache that only this mount's id and owner decide about. */
@@ -77,6 +78,19 @@ function planSecret(state: StageState, mount: Mount): RunMount {
     env: mount.env,
     required: mount.required,
     mode: mount.mode ?? 0o400,
+    uid: mount.uid ?? 0,
+    gid: mount.gid ?? 0,
+    at: mount.at,
+  };
+}
+
+function planAgent(state: StageState, mount: Mount, index: number): RunMount {
+  return {
+    kind: 'ssh',
+    id: mount.id || 'default',
+    target: targetPath(state, mount, mount.target ?? `/run/buildkit/ssh_agent.${index}`),
+    required: mount.required,
+    mode: mount.mode ?? 0o600,
     uid: mount.uid ?? 0,
     gid: mount.gid ?? 0,
     at: mount.at,

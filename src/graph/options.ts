@@ -2,6 +2,7 @@
 import type { Digest, ImageConfig, Platform } from '#store';
 import type { Span } from '../base/index.js';
 import type { Instruction, Stage } from '../buildfile/index.js';
+import type { StepSandbox } from './types.js';
 
 export interface PlanOptions {
   /** Name or number of the stage to build; the last one if undefined. */
@@ -16,6 +17,10 @@ export interface PlanOptions {
   readonly buildPlatform: Platform;
   /** Named contexts: each stands in for the stage and the image of its name. */
   readonly contexts: ReadonlyMap<string, NamedContext>;
+  /** What the build says of the container of its steps. */
+  readonly sandbox?: StepSandbox;
+  /** What steps may ask for that others may not: 'security.insecure', 'network.host'. */
+  readonly entitlements?: ReadonlySet<string>;
   /** Reads what FROM --platform says. @throws BuildError PLATFORM_INVALID */
   parsePlatform(text: string, at: Span): Platform;
   /** Is told of each instruction just before it is planned. */

@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
 import { BuildError } from '../base/index.js';
 import type { CopyInstruction, Word } from '../buildfile/index.js';
+import { namedOrigins } from './named-origin.js';
 import { planSources } from './remote-source.js';
-import { addHistory, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
-import { copyOrigin } from './stages.js';
+import { addHistory, fileSource, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
 import type { FileSource } from './types.js';
 import { expand, expandForDisplay } from './variables.js';
 
@@ -61,10 +61,8 @@ function requireMode(mode: string, word: Word): void {
 }
 
 function sourceOf(context: PlanContext, state: StageState, copy: CopyInstruction): FileSource {
-  const origin = copyOrigin(context.file, copy, state.index, context.options, context.globals);
-  if (!origin) return { kind: 'context', name: null };
-  if (origin.kind === 'directory') return { kind: 'context', name: origin.name };
-  return { kind: 'vertex', vertex: context.vertexOf(origin, copy.from?.at ?? copy.at) };
+  const [named] = namedOrigins(copy);
+  return named ? fileSource(context, state, named) : { kind: 'context', name: null };
 }
 
 /** A heredoc's content: quotes mean nothing in it, and the escape is always a backslash. */

@@ -1,15 +1,15 @@
 import { BuildError, closest } from '../base/index.js';
 import type { CommandLine, RunInstruction } from '../buildfile/index.js';
 import { shellOf } from './apply-config.js';
-import { planMount } from './mounts.js';
+import { planMounts } from './mounts.js';
 import { notSupported } from './refuse.js';
 import { addHistory, envOf, lookupIn, type PlanContext, type StageState, stepName } from './stage-state.js';
-import type { RunVertex } from './types.js';
+import type { RunVertex, StepSandbox } from './types.js';
 import { expandForDisplay } from './variables.js';
 
-/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED, FLAG_INVALID */
+/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED, NOT_ALLOWED, FLAG_INVALID */
 export function planRun(context: PlanContext, state: StageState, run: RunInstruction, onbuild: boolean): void {
-  requireSupported(run);
+  requireNoDevice(run);
   const { args, script, shown } = commandOf(state, run.command);
   const vertex = context.add({
     kind: 'run',
@@ -24,22 +24,55 @@ export function planRun(context: PlanContext, state: StageState, run: RunInstruc
     hiddenEnv: context.hiddenEnv.filter(([name]) => !state.env.has(name)),
     cwd: state.config.WorkingDir || '/',
     user: state.config.User ?? '',
-    mounts: run.mounts.map((mount) => planMount(context, state, mount)),
+    mounts: planMounts(context, state, run.mounts),
     network: networkOf(run),
+    security: securityOf(context, run),
+    sandbox: sandboxOf(context),
   });
   state.vertex = vertex;
   addHistory(state, `RUN ${argsPrefix(state)}${shown.join(' ')} # buildkit`, vertex);
 }
 
-function requireSupported({ security, devices }: RunInstruction): void {
-  const [device] = devices;
+function requireNoDevice({ devices: [device] }: RunInstruction): void {
   if (device) throw notSupported('RUN --device', device.at);
-  if (!security || security.text === 'sandbox') return;
-  if (security.text === 'insecure') throw notSupported('RUN --security=insecure', security.at);
-  throw new BuildError('FLAG_INVALID', {
-    message: `--security is sandbox or insecure, not ${JSON.stringify(security.text)}`,
-    at: security.at,
-  });
+}
+
+const securities = ['sandbox', 'insecure'] as const;
+
+function securityOf({ options }: PlanContext, { security }: RunInstruction): RunVertex['security'] {
+  if (!security) return 'sandbox';
+  const found = securities.find((name) => name === security.text);
+  if (found === undefined) {
+    const near = closest(security.text, securities);
+    throw new BuildError('FLAG_INVALID', {
+      message: `--security is sandbox or insecure, not ${JSON.stringify(security.text)}`,
+      hint: near && `did you mean ${near}?`,
+      at: security.at,
+    });
+  }
+  if (found === 'insecure' && !options.entitlements?.has('security.insecure')) {
+    throw new BuildError('NOT_ALLOWED', {
+      message: 'this build does not allow RUN --security=insecure',
+      hint: 'build with --allow security.insecure if you trust this step with all that a container of yours may do',
+      at: security.at,
+    });
+  }
+  return found;
+}
+
+const plainSandbox: StepSandbox = {
+  hostname: null,
+  extraHosts: [],
+  ulimits: [],
+  shmSizeBytes: null,
+  cgroupParent: null,
+};
+
+/** BuildKit's own argument says what steps see as their host's name. */
+function sandboxOf({ options }: PlanContext): StepSandbox {
+  const sandbox = options.sandbox ?? plainSandbox;
+  const hostname = options.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME');
+  return hostname ? { ...sandbox, hostname } : sandbox;
 }
 
 const networks = ['default', 'none', 'host'] as const;

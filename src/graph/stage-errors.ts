@@ -1,6 +1,7 @@
-// What is wrong with a COPY --from, told with the stages' names and lines.
+// What is wrong with a COPY --from or a mount's from=, told with the stages' names and lines.
 import { BuildError, lineAndColumn, type Span } from '../base/index.js';
 import type { Buildfile, Word } from '../buildfile/index.js';
+import { namedOrigins } from './named-origin.js';
 
 export function noSuchNumber(file: Buildfile, word: Word): BuildError {
   const count = file.stages.length;
@@ -15,7 +16,7 @@ export function notEarlier(file: Buildfile, word: Word, user: number, index: num
   const name = word.text;
   if (index === user) {
     return new BuildError('STAGE_CYCLE', {
-      message: `stage ${name} copies from itself`,
+      message: `stage ${name} takes files from itself`,
       hint: 'to use files of its own base, give the base a stage of its own and copy from that',
       at: word.at,
     });
@@ -57,7 +58,7 @@ function wayBetween(file: Buildfile, from: number, to: number): number[] | null 
 
 function namedBy(file: Buildfile, index: number): number[] {
   const { from, instructions } = file.stages[index]!;
-  const copies = instructions.flatMap((each) => (each.keyword === 'COPY' && each.from ? each.from.text : []));
+  const copies = instructions.flatMap(namedOrigins).map(({ word }) => word.text);
   const found = copies.map((name) =>
     /^\d+$/.test(name) ? Number(name) : file.stages.findLastIndex((stage) => stage.from.name === name.toLowerCase()),
   );

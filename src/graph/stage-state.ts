@@ -4,9 +4,11 @@ import type { Platform, RunConfig } from '#store';
 import type { Span } from '../base/index.js';
 import type { Buildfile, ExpandOptions, Lookup } from '../buildfile/index.js';
 import { historyComment } from './created-by.js';
+import type { NamedOrigin } from './named-origin.js';
 import type { BaseImage, PlanOptions } from './options.js';
-import type { NeededStage, Origin } from './stages.js';
-import type { BuildGraph, PlannedHistory, Vertex, VertexId } from './types.js';
+import { type Origin, originOf } from './origin.js';
+import type { NeededStage } from './stages.js';
+import type { BuildGraph, FileSource, PlannedHistory, Vertex, VertexId } from './types.js';
 
 export type MutableConfig = { -readonly [Key in keyof RunConfig]: RunConfig[Key] };
 
@@ -82,6 +84,14 @@ export function envOf(config: RunConfig): Map<string, string> {
       return equals < 0 ? [entry, ''] : [entry.slice(0, equals), entry.slice(equals + 1)];
     }),
   );
+}
+
+/** Where the files lie that an instruction of this stage names. @throws BuildError STAGE_NOT_FOUND, … */
+export function fileSource(context: PlanContext, state: StageState, named: NamedOrigin): FileSource {
+  const { file, options, globals } = context;
+  const origin = originOf(named, { file, options, globals, user: state.index });
+  if (origin.kind === 'directory') return { kind: 'context', name: origin.name };
+  return { kind: 'vertex', vertex: context.vertexOf(origin, named.word.at) };
 }
 
 export function addHistory(state: StageState, createdBy: string, vertex: VertexId | null): void {

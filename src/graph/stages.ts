@@ -3,17 +3,10 @@ import type { Platform } from '#store';
 import { BuildError, closest, type Span } from '../base/index.js';
 import { type Buildfile, type Instruction, parseTrigger, type Stage, type Word } from '../buildfile/index.js';
 import { type FoundContext, findContext } from './named-context.js';
+import { namedOrigins } from './named-origin.js';
 import type { BaseImage, BaseRequest, PlanOptions } from './options.js';
-import { noSuchNumber, notEarlier } from './stage-errors.js';
+import { imageRequest, type Origin, originOf, stageNames } from './origin.js';
 import { expand, globalVariables } from './variables.js';
-
-/** Where a stage begins, or where files are copied from. */
-export type Origin =
-  | { readonly kind: 'scratch' }
-  | { readonly kind: 'image'; readonly request: BaseRequest }
-  | { readonly kind: 'stage'; readonly index: number }
-  /** A named context that is a directory. */
-  | { readonly kind: 'directory'; readonly name: string };
 
 /** A stage that the target needs. */
 export interface NeededStage {
@@ -87,9 +80,9 @@ function stagesFrom(
     want(base);
     const replaced = stage.from.name !== null && findContext(options, stage.from.name) !== undefined;
     const instructions = replaced ? [] : instructionsOf(file, stage, base, known);
+    const scope = { file, options, globals, user: index };
     for (const { instruction } of instructions) {
-      const from = copyOrigin(file, instruction, index, options, globals);
-      if (from) want(from);
+      for (const from of namedOrigins(instruction)) want(originOf(from, scope));
     }
     stages.set(index, { stage, base, platform: options.platform, instructions });
   }
@@ -99,20 +92,6 @@ function stagesFrom(
     placed.set(index, { ...stage, platform: platformOf(stage.base, placed, options) });
   }
   return { stages: placed, target, globals, missing: [...missing.values()] };
-}
-
-/** Where a COPY or ADD takes its files from; null: the main context. */
-export function copyOrigin(
-  file: Buildfile,
-  instruction: Instruction,
-  index: number,
-  options: PlanOptions,
-  globals: ReadonlyMap<string, string>,
-): Origin | null {
-  if (instruction.keyword !== 'COPY' && instruction.keyword !== 'ADD') return null;
-  if (!instruction.from || instruction.from.text === '') return null;
-  const name = expandFrom(file, instruction.from, globals);
-  return findOrigin(file, { text: name, at: instruction.from.at }, index, options);
 }
 
 function findTarget(file: Buildfile, target: string | undefined): number {
@@ -132,10 +111,6 @@ function findTarget(file: Buildfile, target: string | undefined): number {
   });
 }
 
-function stageNames(file: Buildfile): string[] {
-  return file.stages.flatMap((stage) => stage.from.name ?? []);
-}
-
 function baseOf(
   file: Buildfile,
   stage: Stage,
@@ -145,7 +120,7 @@ function baseOf(
   const { from } = stage;
   const platform = from.platform ? platformFlag(file, from.platform, options, globals) : options.platform;
   const own = from.name === null ? undefined : findContext(options, from.name);
-  if (own) return contextBase(own, from.base.at, platform);
+  if (own) return contextBase(file, own, from.base.at, platform);
 
   const ref = expand(from.base, (name) => globals.get(name), { escapeChar: file.escapeChar });
   if (ref === '') {
@@ -161,15 +136,15 @@ function baseOf(
   if (earlier >= 0) return { kind: 'stage', index: earlier };
   if (ref === 'scratch') return { kind: 'scratch' };
   const context = findContext(options, ref);
-  if (context) return contextBase(context, from.base.at, platform);
-  return { kind: 'image', request: request(file, ref, platform, from.base.at) };
+  if (context) return contextBase(file, context, from.base.at, platform);
+  return { kind: 'image', request: imageRequest(file, ref, platform, from.base.at) };
 }
 
-function contextBase(context: FoundContext, at: Span, platform: Platform): NeededStage['base'] {
+function contextBase(file: Buildfile, context: FoundContext, at: Span, platform: Platform): NeededStage['base'] {
   if (context.ref !== undefined) {
     return {
       kind: 'image',
-      request: { key: keyOf(context.ref, platform), ref: context.ref, platform, at, similarStage: undefined },
+      request: { ...imageRequest(file, context.ref, platform, at), similarStage: undefined },
     };
   }
   throw new BuildError('BASE_INVALID', {
@@ -227,43 +202,4 @@ function triggersOf(file: Buildfile, base: Origin, known: ReadonlyMap<string, Ba
   const image = base.kind === 'image' ? known.get(base.request.key) : undefined;
   const texts = image?.config.config?.OnBuild ?? [];
   return texts.map((text) => parseTrigger({ name: `ONBUILD of ${image!.ref}`, text }));
-}
-
-/** COPY --from may use the variables that FROM may: unlike a stage's own, they are known before any stage is. */
-function expandFrom(file: Buildfile, word: Word, globals: ReadonlyMap<string, string>): string {
-  const lookup = (name: string): string => {
-    const value = globals.get(name);
-    if (value !== undefined) return value;
-    throw new BuildError('VARIABLE_INVALID', {
-      message: `--from can not use ${name}, which no ARG before the first FROM sets`,
-      hint: `name the image with 'FROM … AS NAME', and write --from=NAME`,
-      at: word.at,
-    });
-  };
-  return expand(word, lookup, { escapeChar: file.escapeChar });
-}
-
-function findOrigin(file: Buildfile, word: Word, user: number, options: PlanOptions): Origin {
-  const name = word.text;
-  const index = /^\d+$/.test(name)
-    ? Number(name)
-    : file.stages.findLastIndex((stage) => stage.from.name === name.toLowerCase());
-  if (index >= file.stages.length) throw noSuchNumber(file, word);
-  const context = findContext(options, name);
-  if (context?.kind === 'directory') return { kind: 'directory', name: context.name };
-  if (index >= 0) {
-    if (index >= user) throw notEarlier(file, word, user, index);
-    return { kind: 'stage', index };
-  }
-  if (name === 'scratch') return { kind: 'scratch' };
-  return { kind: 'image', request: request(file, context?.ref ?? name, options.platform, word.at) };
-}
-
-function request(file: Buildfile, ref: string, platform: Platform, at: Span): BaseRequest {
-  const similarStage = /[/:@]/.test(ref) ? undefined : closest(ref, stageNames(file));
-  return { key: keyOf(ref, platform), ref, platform, at, similarStage };
-}
-
-function keyOf(ref: string, { os, architecture, variant }: Platform): string {
-  return `${ref} ${os}/${architecture}${variant ? `/${variant}` : ''}`;
 }

@@ -25,8 +25,11 @@ export type RunMount =
   | {
       readonly kind: 'bind';
       readonly from: FileSource;
+      /** Absolute, in what `from` shows. */
       readonly source: string;
       readonly target: string;
+      /** What the step writes is seen by it alone, and lost when it ends. */
+      readonly writable: boolean;
       readonly at: Span;
     }
   | {
@@ -55,7 +58,35 @@ export type RunMount =
       readonly uid: number;
       readonly gid: number;
       readonly at: Span;
+    }
+  /** A socket at `target` that leads to the ssh agent of this id. */
+  | {
+      readonly kind: 'ssh';
+      readonly id: string;
+      readonly target: string;
+      readonly required: boolean;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+      readonly at: Span;
     };
+
+/** What a build says of the container of all its steps; null: nothing. */
+export interface StepSandbox {
+  readonly hostname: string | null;
+  /** Lines of /etc/hosts. Where the addresses lead is no part of a cache key, as with BuildKit. */
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly ulimits: readonly Ulimit[];
+  readonly shmSizeBytes: number | null;
+  readonly cgroupParent: string | null;
+}
+
+export interface Ulimit {
+  /** 'nofile' and the like. */
+  readonly name: string;
+  readonly soft: number | 'unlimited';
+  readonly hard: number | 'unlimited';
+}
 
 export interface RunVertex extends VertexCommon {
   readonly kind: 'run';
@@ -75,6 +106,8 @@ export interface RunVertex extends VertexCommon {
   readonly user: string;
   readonly mounts: readonly RunMount[];
   readonly network: 'default' | 'host' | 'none';
+  readonly security: 'sandbox' | 'insecure';
+  readonly sandbox: StepSandbox;
 }
 
 /** Where files come from: the main context or a named one (a directory), another vertex's result, a base image, or bytes in the Buildfile. */

@@ -2,7 +2,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { DiffId, Platform } from '#store';
-import type { CopyVertex, MkdirVertex, RunMount, RunVertex } from '../graph/index.js';
+import type { CopyVertex, MkdirVertex, RunMount, RunVertex, StepSandbox } from '../graph/index.js';
 
 /** Raised whenever the meaning of a key changes: no record made under other rules is ever used. */
 const keyVersion = 2;
@@ -22,9 +22,9 @@ interface KeyParts {
 
 /** What a step does, without places in the Buildfile and without values that must not matter. */
 type StepDefinition =
-  | ({ readonly kind: 'run'; readonly mounts: readonly object[] } & Pick<
+  | ({ readonly kind: 'run'; readonly mounts: readonly object[]; readonly sandbox: object } & Pick<
       RunVertex,
-      'args' | 'script' | 'env' | 'cwd' | 'user' | 'network'
+      'args' | 'script' | 'env' | 'cwd' | 'user' | 'network' | 'security'
     >)
   | { readonly kind: 'copy'; readonly epoch?: number }
   | { readonly kind: 'mkdir'; readonly path: string; readonly user: string; readonly epoch?: number };
@@ -65,6 +65,8 @@ function definition(vertex: RunVertex | CopyVertex | MkdirVertex): StepDefinitio
         cwd: vertex.cwd,
         user: vertex.user,
         network: vertex.network,
+        security: vertex.security,
+        sandbox: sandboxDefinition(vertex.sandbox),
         mounts: vertex.mounts.map(mountDefinition),
       };
     case 'copy':
@@ -72,6 +74,11 @@ function definition(vertex: RunVertex | CopyVertex | MkdirVertex): StepDefinitio
     case 'mkdir':
       return { kind: 'mkdir', path: vertex.path, user: vertex.user, ...epochOf(vertex) };
   }
+}
+
+/** As with BuildKit: the names count that a step can use, not where they lead. */
+function sandboxDefinition({ extraHosts, ...sandbox }: StepSandbox): object {
+  return { ...sandbox, extraHosts: extraHosts.map(({ name }) => name) };
 }
 
 /**

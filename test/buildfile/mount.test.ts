@@ -25,6 +25,7 @@ test('keys have their synonyms, and what is not given its default', () => {
   expect(mount('type=cache,target=/b,ro')).toMatchObject({ readonly: true });
   expect(mount('type=tmpfs,target=/t,size=64m')).toMatchObject({ sizeBytes: 64 * 1024 * 1024 });
   expect(mount('required,type=secret,id=a,env=A')).toMatchObject({ required: true, env: 'A', mode: null });
+  expect(mount('from=$V,target=/b').from?.text).toBe('$V');
   expect(mount('type=ssh')).toMatchObject({ type: 'ssh', target: null });
 });
 
@@ -42,7 +43,7 @@ const refused: [value: string, message: RegExp, hint?: string][] = [
   ['type=cache,target=/a,ro=maybe', /readonly is true or false/],
   ['type=cache,target=/a,sharing=x', /"x" is no sharing/, 'it is one of shared, private, locked'],
   ['type=tmpfs,target=/a,size=many', /size is a number of bytes/],
-  ['from=$V,target=/a', /variables can not stand in from/],
+  ['type=ssh,source=/a', /an ssh mount has no source/, 'source is for bind, cache and secret mounts'],
 ];
 
 for (const [value, message, hint] of refused) {

@@ -270,9 +270,9 @@ describe('bases and stages that are not there', () => {
   });
 
   test('an instruction that is not executed yet', async () => {
-    const place = at(2, 13, 'RUN --mount=type=ssh true', 'type=ssh');
-    const says = `error[NOT_SUPPORTED]: an ssh mount is not supported by this version of tsbuild\n${place}`;
-    await refuses(`${base}RUN --mount=type=ssh true\n`, `${says}\nhelp: mount a key with type=secret instead`);
+    const place = at(2, 14, 'RUN --device=vendor/class true', 'vendor/class');
+    const says = `error[NOT_SUPPORTED]: RUN --device is not supported by this version of tsbuild\n${place}`;
+    await refuses(`${base}RUN --device=vendor/class true\n`, says);
   });
 });
 

@@ -343,14 +343,15 @@ RUN --mount=target=. --mount=type=bind,from=files,source=a/../b,dst=/f \\
   const graph = plan(`FROM scratch\n${text}`, { contexts: { files: 'directory' } });
   const [first, second] = graph.vertices.filter((vertex) => vertex.kind === 'run');
   const shown = (vertex: RunVertex | undefined): unknown => vertex?.mounts.map(({ at: _, ...mount }) => mount);
+  const cache = { kind: 'cache', namespace: '', sharing: 'shared' };
   expect(shown(first)).toEqual([
-    { kind: 'cache', id: '/tx', target: '/t/c', readonly: false, mode: 0o700, uid: 1, gid: 2 },
-    { kind: 'cache', id: 'rel', target: '/w/rel', readonly: true, mode: 0o755, uid: 0, gid: 0 },
+    { ...cache, id: '/tx', target: '/t/c', readonly: false, mode: 0o700, uid: 1, gid: 2 },
+    { ...cache, id: 'rel', target: '/w/rel', readonly: true, mode: null, uid: null, gid: null },
   ]);
   const secret = { kind: 'secret', env: null, required: false, mode: 0o400, uid: 0, gid: 0 };
   expect(shown(second)).toEqual([
-    { kind: 'bind', from: { kind: 'context', name: null }, source: '/', target: '/w' },
-    { kind: 'bind', from: { kind: 'context', name: 'files' }, source: '/b', target: '/f' },
+    { kind: 'bind', from: { kind: 'context', name: null }, source: '/', target: '/w', writable: false },
+    { kind: 'bind', from: { kind: 'context', name: 'files' }, source: '/b', target: '/f', writable: false },
     { kind: 'tmpfs', target: '/tmp', sizeBytes: 1024 },
     { ...secret, id: 'key', target: '/run/secrets/key' },
     { ...secret, id: 'tok', target: null, env: 'TOKEN', required: true },
@@ -359,12 +360,7 @@ RUN --mount=target=. --mount=type=bind,from=files,source=a/../b,dst=/f \\
 });
 
 const notSupported: [text: string, what: string, pointedAt: string][] = [
-  ['RUN --mount=type=ssh x', 'an ssh mount', 'type=ssh'],
-  ['RUN --mount=type=bind,target=/a,rw x', 'a writable bind mount', 'rw'],
-  ['RUN --mount=type=bind,from=img,target=/a x', 'a bind mount from a stage or an image', 'from=img'],
   ['RUN --mount=type=cache,from=img,target=/a x', 'a cache that begins with files from elsewhere', 'from=img'],
-  ['RUN --mount=type=cache,sharing=locked,target=/a x', 'a cache with sharing=locked', 'sharing=locked'],
-  ['RUN --security=insecure x', 'RUN --security=insecure', 'insecure'],
   ['RUN --device=vendor/class x', 'RUN --device', 'vendor/class'],
 ];
 
@@ -377,7 +373,7 @@ for (const [text, what, pointedAt] of notSupported) {
 }
 
 test('what is not supported in a stage that nobody needs is no error', () => {
-  expect(plan('FROM scratch AS a\nRUN --mount=type=ssh x\nFROM scratch\n').vertices).toHaveLength(1);
+  expect(plan('FROM scratch AS a\nRUN --device=a/b x\nFROM scratch\n').vertices).toHaveLength(1);
 });
 
 const refused: [name: string, text: string, message: string][] = [

@@ -77,6 +77,19 @@ test('a named directory is copied from, also where a stage has its name', () => 
   expect(graph.vertices.at(-1)).toMatchObject({ kind: 'copy', from: { kind: 'context', name: 'files' } });
 });
 
+test('a mount needs the stage or the image that it names', () => {
+  const graph = plan(
+    'ARG WHICH=two\nFROM a AS one\nFROM b AS two\nRUN x\nFROM c AS never\nFROM scratch\n' +
+      'RUN --mount=from=$WHICH,target=/x --mount=from=other:1,target=/y x',
+  );
+  expect(graph.fetched).toEqual(['other:1 linux/amd64', 'b linux/amd64']);
+  const step = graph.vertices.at(-1);
+  expect(step?.kind === 'run' && step.mounts.map((mount) => mount.kind === 'bind' && mount.from)).toEqual([
+    { kind: 'vertex', vertex: graph.vertices.findIndex(({ name }) => name.endsWith('RUN x')) },
+    { kind: 'vertex', vertex: graph.vertices.findIndex(({ name }) => name === 'FROM other:1') },
+  ]);
+});
+
 test('triggers of a base run first, once, and may need more images', () => {
   const graph = plan('FROM base AS one\nRUN own\nFROM one\nRUN last\n', {
     images: { base: { OnBuild: ['RUN first', 'COPY --from=other:1 /x /', 'ENV A=$B', 'COPY <<E /y\ntext\nE'] } },
@@ -109,9 +122,9 @@ help: did you mean build?`,
     { target: 'biuld' },
   ],
   [
-    'a stage that copies from itself',
+    'a stage that takes files from itself',
     'FROM a AS x\nCOPY --from=x /a /b\n',
-    `error[STAGE_CYCLE]: stage x copies from itself
+    `error[STAGE_CYCLE]: stage x takes files from itself
  --> Buildfile:2:13
   |
 2 | COPY --from=x /a /b

@@ -217,8 +217,11 @@ const defaults: Omit<StepSpec, 'layers' | 'scratchDir'> = {
   groups: [],
   hostname: 'step',
   network: 'none',
+  stacks: [],
   mounts: [],
   cgroups: [],
+  limits: [],
+  confined: true,
   shmSizeBytes: 64 << 20,
   stdin: 'null',
 };

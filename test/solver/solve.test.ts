@@ -21,6 +21,8 @@ function run(id: number, parent: number, command: string): Vertex {
     user: '',
     mounts: [],
     network: 'default' as const,
+    security: 'sandbox' as const,
+    sandbox: { hostname: null, extraHosts: [], ulimits: [], shmSizeBytes: null, cgroupParent: null },
   };
   return { ...common, ...rest, kind: 'run', id, parent, name: command, args: ['sh', '-c', command] };
 }
