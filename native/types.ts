@@ -12,7 +12,7 @@ export type FileType = 'file' | 'dir' | 'symlink' | 'char' | 'block' | 'fifo' | 
 
 /** One file as lstat(2) and llistxattr(2) report it. */
 export interface FileStat {
-  /** Relative to the walked directory; '' is the directory itself. */
+  /** Relative to the walked directory, which is '' itself unless it is called otherwise. */
   readonly path: RawPath;
   readonly type: FileType;
   /** Permission bits with setuid, setgid and sticky: 0 to 0o7777. */
@@ -38,6 +38,8 @@ export interface FileStat {
 export interface WalkOptions {
   /** Read extended attributes too. */
   readonly xattrs: boolean;
+  /** Path that the directory has in the result, where that is not ''. */
+  readonly called?: RawPath;
 }
 
 /** Where the bytes of one tar member come from. `path` is resolved beneath `root`; no symlink is followed at its end. */

@@ -25,6 +25,7 @@ const TYPES: readonly (FileType | undefined)[] = [
 export function encodeWalk(dir: string, options: WalkOptions): Buffer {
   const out = new RequestWriter(options.xattrs ? 1 : 0);
   out.string(dir);
+  out.rawString(options.called ?? '');
   return out.finish();
 }
 
@@ -49,13 +50,13 @@ export function decodeWalk(reply: Buffer, dir?: string): FileStat[] {
       mode: mode & 0o7777,
       uid: words[word + 4]!,
       gid: words[word + 5]!,
-      size: numbers[number]!,
-      mtimeSec: numbers[number + 1]!,
+      size: small(numbers[number]!),
+      mtimeSec: small(numbers[number + 1]!),
       mtimeNsec: words[word + 9]!,
-      ctimeSec: numbers[number + 2]!,
+      ctimeSec: small(numbers[number + 2]!),
       ctimeNsec: words[word + 10]!,
-      dev: numbers[number + 3]!,
-      ino: numbers[number + 4]!,
+      dev: small(numbers[number + 3]!),
+      ino: small(numbers[number + 4]!),
       nlink: words[word + 6]!,
       rdevMajor: words[word + 7]!,
       rdevMinor: words[word + 8]!,
@@ -65,6 +66,12 @@ export function decodeWalk(reply: Buffer, dir?: string): FileStat[] {
     at += words[word + 11]!;
   }
   return stats;
+}
+
+/** The same number, without a box of its own where it fits an integer: there are five of them for each file. */
+function small(number: number): number {
+  const integer = number | 0;
+  return integer === number ? integer : number;
 }
 
 /** In byte order of their names: the kernel lists them as the filesystem happens to hold them. */

@@ -1,7 +1,7 @@
 /* walk: everything lstat(2) and llistxattr(2) say about a directory tree. Nothing but directories
  * is opened, no symlink is followed.
  *
- *   request  flags (1: with xattrs), string directory
+ *   request  flags (1: with xattrs), string directory, string its path in the records ("" or "a/b")
  *   reply    u32 count, u32 0, then a record each, in byte order of the whole path, 8-aligned:
  *            u32 path length, link target length, xattr count, st_mode, uid, gid, nlink,
  *                rdev major, rdev minor, mtime ns, ctime ns, bytes of the record;
@@ -33,7 +33,7 @@ struct walk {
   struct batch_failure *failure;
 };
 
-static int walk_init(struct walk *walk, const char *dir, uint32_t flags);
+static int walk_init(struct walk *walk, const char *dir, const char *called, uint32_t flags);
 static void walk_free(struct walk *walk);
 static int read_directory(struct walk *walk);
 static int descend(struct walk *walk);
@@ -41,11 +41,11 @@ static void write_sorted(struct walk *walk, struct batch_out *out);
 
 int batch_walk(struct batch_in *in, struct batch_out *out, struct batch_failure *failure) {
   uint32_t flags = in_u32(in);
-  const char *dir = in_string(in, NULL);
+  const char *dir = in_string(in, NULL), *called = in_string(in, NULL);
   if (in->bad)
     return batch_bad_request(failure, "walk");
   CLEANUP(walk_free) struct walk walk = {.failure = failure};
-  if (walk_init(&walk, dir, flags) < 0)
+  if (walk_init(&walk, dir, called, flags) < 0)
     return -1;
   while (walk.tree.depth)
     if (descend(&walk) < 0)
@@ -67,15 +67,16 @@ static void walk_free(struct walk *walk) {
 
 static int record(struct walk *walk, int dir, const char *name, const struct stat *st);
 
-static int walk_init(struct walk *walk, const char *dir, uint32_t flags) {
+static int walk_init(struct walk *walk, const char *dir, const char *called, uint32_t flags) {
   walk->with_xattrs = flags & WALK_XATTRS;
   if (xattr_reader_init(&walk->xattrs) < 0)
     return batch_no_memory(walk->failure);
+  out_bytes(&walk->tree.path, called, strlen(called));
   int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   struct stat st;
   if (fd < 0 || tree_start(&walk->tree, fd) < 0 || fstat(fd, &st) < 0)
     return batch_failed(walk->failure, BATCH_WALK, dir);
-  out_bytes(&walk->path, "", 1);
+  out_bytes(&walk->path, called, strlen(called) + 1);
   if (record(walk, fd, "", &st) < 0)
     return -1;
   return read_directory(walk);

@@ -1,10 +1,11 @@
 // A build context: a directory that is read where it lies. Only what a build names is looked at; only what changed
 // since the last build is read.
 import { closeSync, constants, fstatSync, openSync, realpathSync, statSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { displayPath, type FileStat, hashFiles, type RawPath } from '#native';
 import { BuildError, type IgnoreMatcher } from '../base/index.js';
 import { entryPath, inDirectory, inodeNumber, readEntries, statEntry } from './beneath.js';
-import { openStatCache } from './stat-cache.js';
+import { openStatCache, type StatCache } from './stat-cache.js';
 import { type Walked, walkContext } from './walk.js';
 
 export interface Context {
@@ -46,15 +47,21 @@ export async function openContext(dir: string, options: ContextOptions): Promise
   const root = contextRoot(dir);
   const { ignore } = options;
   const seenMs = Date.now();
-  const cache = openStatCache(options.statCacheFile);
+  let opened: StatCache | null = null;
+  const cache = (): StatCache => {
+    opened ??= openStatCache(options.statCacheFile);
+    return opened;
+  };
   const files = new Map<RawPath, FileStat | null>();
   const walks = new Map<RawPath, Promise<Walked>>();
-  const walked = new Set<RawPath>();
+  /** What was found below each directory that was walked. */
+  const walked = new Map<RawPath, readonly FileStat[]>();
 
   const lookup = (path: RawPath): FileStat | null => {
+    const below = walkedAbove(walked, path);
+    if (below) return search(below, path);
     const known = files.get(path);
     if (known !== undefined) return known;
-    if (isWithin(walked, path)) return null;
     const file = statFile(root, path);
     const visible = file && !hides(ignore, file) ? file : null;
     files.set(path, visible);
@@ -62,11 +69,10 @@ export async function openContext(dir: string, options: ContextOptions): Promise
   };
 
   const walkNow = async (top: RawPath): Promise<Walked> => {
-    const found = await walkContext(root, top, ignore);
-    for (const file of found.files) files.set(file.path, file);
-    walked.add(top);
-    const there = new Set(found.files.map((file) => file.path));
-    cache.retain((path) => there.has(path) || !isBelow(path, top));
+    // The kernel is asked by another thread, and meanwhile this one reads what is known of the files.
+    const [found] = await Promise.all([walkContext(root, top, ignore), nextTurn().then(cache)]);
+    walked.set(top, found.files);
+    cache().retain((path) => !isBelow(path, top) || search(found.files, path) !== null);
     return found;
   };
   const walk = (top: RawPath): Promise<Walked> => {
@@ -82,21 +88,21 @@ export async function openContext(dir: string, options: ContextOptions): Promise
     walk: async (top) => (await walk(top)).files,
     hidden: async (top) => (await walk(top)).hidden,
     isIgnored: (path) => lookup(path) === null && statFile(root, path) !== null,
-    knownDigest: (file) => cache.find(file),
+    knownDigest: (file) => cache().find(file),
     async digests(list) {
-      const digests = list.map((file) => (file.size === 0 ? emptyDigest : cache.find(file)));
+      const digests = list.map((file) => (file.size === 0 ? emptyDigest : cache().find(file)));
       const unknown = list.filter((_, i) => digests[i] === null);
       if (unknown.length === 0) return digests as string[];
       const read = await hashFiles(unknown.map((file) => ({ root, path: file.path })));
       unknown.forEach((file, i) => {
-        cache.learn(file, read[i]!, seenMs);
+        cache().learn(file, read[i]!, seenMs);
       });
       let next = 0;
       return digests.map((digest) => digest ?? read[next++]!);
     },
-    record: (file, digest) => cache.learn(file, digest, seenMs),
+    record: (file, digest) => cache().learn(file, digest, seenMs),
     open: (file) => openUnchanged(root, file),
-    save: () => cache.save(),
+    save: () => opened?.save(),
   };
 }
 
@@ -127,10 +133,22 @@ function isBelow(path: string, dir: string): boolean {
   return dir === '' || path.startsWith(`${dir}/`);
 }
 
-function isWithin(dirs: ReadonlySet<string>, path: string): boolean {
-  if (path === '') return false;
-  for (const dir of dirs) if (isBelow(path, dir)) return true;
-  return false;
+function walkedAbove<T>(walked: ReadonlyMap<string, T>, path: string): T | null {
+  if (path === '') return null;
+  for (const [dir, found] of walked) if (isBelow(path, dir)) return found;
+  return null;
+}
+
+/** The file at `path` among `files`, which are in byte order. */
+function search(files: readonly FileStat[], path: RawPath): FileStat | null {
+  let low = 0;
+  for (let high = files.length; low < high; ) {
+    const middle = (low + high) >>> 1;
+    if (files[middle]!.path < path) low = middle + 1;
+    else high = middle;
+  }
+  const file = files[low];
+  return file?.path === path ? file : null;
 }
 
 function statFile(root: string, path: RawPath): FileStat | null {

@@ -6,6 +6,8 @@
 // Little-endian, written to a temporary name and renamed. A file that doesn't verify, for whatever reason, is an empty
 // cache. An entry is trusted only if the file's change time lies clearly before the moment it was looked at: a file
 // written in the same tick of the clock in which it was read can change again without its times changing ("racily clean").
+// Paths are in byte order, as a walk meets them: the next file asked about is mostly the next one here, and an unchanged
+// context makes no object for any of its files.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -16,46 +18,44 @@ export interface StatCache {
   find(file: FileStat): string | null;
   /** `seenMs`: when the file was looked at, which must be before it was read. */
   learn(file: FileStat, digest: string, seenMs: number): void;
-  /** Drops entries of files that are gone. */
+  /** Drops entries of files that are gone, when the file is written next. */
   retain(isThere: (path: RawPath) => boolean): void;
   /** Writes the file if something changed. Failing to is no error: it is a cache. */
   save(): void;
 }
 
 interface Entry {
+  readonly path: RawPath;
   readonly stat: readonly number[];
   readonly digest: string;
 }
 
-const magic = Buffer.from('tsbstat1');
+const magic = Buffer.from('tsbstat2');
 const headerBytes = magic.length + 32 + 8;
 const fields = 7;
+const nothing = new Uint8Array(8);
 
 /** @param path null: nothing is kept beyond this process */
 export function openStatCache(path: string | null): StatCache {
-  const entries = path === null ? new Map<RawPath, Entry>() : load(path);
-  let changed = false;
+  const rows = openRows((path === null ? null : load(path)) ?? nothing);
+  const learned = new Map<RawPath, Entry>();
+  const filters: ((path: RawPath) => boolean)[] = [];
+  const find = (file: FileStat): string | null => {
+    const entry = learned.size === 0 ? undefined : learned.get(file.path);
+    if (entry) return sameState(entry.stat, 0, file) ? entry.digest : null;
+    return rows.find(file);
+  };
   return {
-    find(file) {
-      const entry = entries.get(file.path);
-      return entry && sameState(entry.stat, file) ? entry.digest : null;
-    },
+    find,
     learn(file, digest, seenMs) {
-      if (isRacy(file, seenMs)) return;
-      const known = entries.get(file.path);
-      if (known?.digest === digest && sameState(known.stat, file)) return;
-      entries.set(file.path, { stat: stateOf(file), digest });
-      changed = true;
+      if (isRacy(file, seenMs) || find(file) === digest) return;
+      learned.set(file.path, { path: file.path, stat: stateOf(file), digest });
     },
-    retain(isThere) {
-      for (const known of entries.keys()) {
-        if (!isThere(known) && entries.delete(known)) changed = true;
-      }
-    },
+    retain: (isThere) => void filters.push(isThere),
     save() {
-      if (path === null || !changed) return;
-      store(path, entries);
-      changed = false;
+      if (path === null || learned.size === 0) return;
+      const kept = rows.entries().filter((row) => !learned.has(row.path) && filters.every((keeps) => keeps(row.path)));
+      store(path, [...kept, ...learned.values()]);
     },
   };
 }
@@ -64,15 +64,15 @@ function stateOf(file: FileStat): number[] {
   return [file.dev, file.ino, file.size, file.mtimeSec, file.mtimeNsec, file.ctimeSec, file.ctimeNsec];
 }
 
-function sameState(stat: readonly number[], file: FileStat): boolean {
+function sameState(stat: ArrayLike<number>, at: number, file: FileStat): boolean {
   return (
-    stat[1] === file.ino &&
-    stat[6] === file.ctimeNsec &&
-    stat[5] === file.ctimeSec &&
-    stat[4] === file.mtimeNsec &&
-    stat[3] === file.mtimeSec &&
-    stat[2] === file.size &&
-    stat[0] === file.dev
+    stat[at + 1] === file.ino &&
+    stat[at + 6] === file.ctimeNsec &&
+    stat[at + 5] === file.ctimeSec &&
+    stat[at + 4] === file.mtimeNsec &&
+    stat[at + 3] === file.mtimeSec &&
+    stat[at + 2] === file.size &&
+    stat[at] === file.dev
   );
 }
 
@@ -82,50 +82,77 @@ function isRacy(file: FileStat, seenMs: number): boolean {
   return changedMs > seenMs - (file.ctimeNsec === 0 ? 2000 : 20);
 }
 
-function load(path: string): Map<RawPath, Entry> {
-  const entries = new Map<RawPath, Entry>();
-  const bytes = readIfThere(path);
-  if (bytes === null || bytes.length < headerBytes || !bytes.subarray(0, magic.length).equals(magic)) return entries;
-  const body = bytes.subarray(magic.length + 32);
-  if (
-    !createHash('sha256')
-      .update(body)
-      .digest()
-      .equals(bytes.subarray(magic.length, magic.length + 32))
-  ) {
-    return entries;
-  }
-  const count = body.readUInt32LE(0);
-  const digests = 8 + count * fields * 8;
-  const lengths = digests + count * 32;
-  const paths = body.subarray(lengths + count * 2).toString('latin1');
-  const hex = body.subarray(digests, lengths).toString('hex');
-  const view = new DataView(body.buffer, body.byteOffset, body.length);
-  for (let i = 0, at = 0; i < count; i++) {
-    const end = at + view.getUint16(lengths + i * 2, true);
-    const stat = new Array<number>(fields);
-    for (let f = 0; f < fields; f++) stat[f] = view.getFloat64(8 + (i * fields + f) * 8, true);
-    entries.set(paths.slice(at, end) as RawPath, { stat, digest: hex.slice(i * 64, i * 64 + 64) });
-    at = end;
-  }
-  return entries;
+interface Rows {
+  find(file: FileStat): string | null;
+  entries(): Entry[];
 }
 
-function store(path: string, all: ReadonlyMap<RawPath, Entry>): void {
-  const entries = [...all].filter(([name]) => name.length <= 0xffff);
+/** The verified body of a cache file, looked up in where it lies. */
+function openRows(body: Uint8Array): Rows {
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const count = view.getUint32(0, true);
+  const digestsAt = 8 + count * fields * 8;
+  const lengthsAt = digestsAt + count * 32;
+  const stats = new Float64Array(body.buffer.slice(body.byteOffset + 8, body.byteOffset + digestsAt));
+  const text = (from: number, to: number | undefined, encoding: 'hex' | 'latin1'): string =>
+    Buffer.from(body.buffer, body.byteOffset, body.length).toString(encoding, from, to);
+  const hex = text(digestsAt, lengthsAt, 'hex');
+  const paths = text(lengthsAt + count * 2, undefined, 'latin1');
+  const starts = new Uint32Array(count + 1);
+  for (let i = 0; i < count; i++) starts[i + 1] = starts[i]! + view.getUint16(lengthsAt + i * 2, true);
+
+  const pathOf = (row: number): RawPath => paths.slice(starts[row], starts[row + 1]) as RawPath;
+  const search = (path: string): number => {
+    let low = 0;
+    for (let high = count; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (pathOf(middle) < path) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  const digestOf = (row: number): string => hex.slice(row * 64, row * 64 + 64);
+  let next = 0;
+  return {
+    find(file) {
+      // A file in the same state is the same file, so that names need comparing only where the order is left.
+      const row = next < count && sameState(stats, next * fields, file) ? next : search(file.path);
+      next = row + 1;
+      return row < count && sameState(stats, row * fields, file) ? digestOf(row) : null;
+    },
+    entries: () =>
+      Array.from({ length: count }, (_, row) => ({
+        path: pathOf(row),
+        stat: [...stats.subarray(row * fields, (row + 1) * fields)],
+        digest: digestOf(row),
+      })),
+  };
+}
+
+/** What follows the checksum; null where there is no cache, or none that verifies. */
+function load(path: string): Uint8Array | null {
+  const bytes = readIfThere(path);
+  if (bytes === null || bytes.length < headerBytes || !bytes.subarray(0, magic.length).equals(magic)) return null;
+  const body = bytes.subarray(magic.length + 32);
+  const digest = createHash('sha256').update(body).digest();
+  return digest.equals(bytes.subarray(magic.length, magic.length + 32)) ? body : null;
+}
+
+function store(path: string, all: readonly Entry[]): void {
+  const entries = all.filter((entry) => entry.path.length <= 0xffff).sort((a, b) => (a.path < b.path ? -1 : 1));
   const count = entries.length;
-  const paths = Buffer.from(entries.map(([name]) => name).join(''), 'latin1');
+  const paths = Buffer.from(entries.map((entry) => entry.path).join(''), 'latin1');
   const digests = 8 + count * fields * 8;
   const lengths = digests + count * 32;
   const body = Buffer.alloc(lengths + count * 2 + paths.length);
   body.writeUInt32LE(count, 0);
   body.writeUInt32LE(paths.length, 4);
-  entries.forEach(([name, entry], i) => {
+  entries.forEach((entry, i) => {
     entry.stat.forEach((value, f) => {
       body.writeDoubleLE(value, 8 + (i * fields + f) * 8);
     });
     body.write(entry.digest, digests + i * 32, 'hex');
-    body.writeUInt16LE(name.length, lengths + i * 2);
+    body.writeUInt16LE(entry.path.length, lengths + i * 2);
   });
   paths.copy(body, lengths + count * 2);
   replaceFile(path, Buffer.concat([magic, createHash('sha256').update(body).digest(), body]));

@@ -96,8 +96,8 @@ async function walkPart(root: string, part: Part): Promise<FileStat[]> {
     if (part.files !== null) {
       return part.files.flatMap((name) => statEntry(fd, name, `${prefix}${name}` as RawPath) ?? []);
     }
-    const files = (await walkTree(`/proc/self/fd/${fd}`, { xattrs: false })).filter((file) => file.path !== '');
-    return prefix === '' ? files : files.map((file) => ({ ...file, path: `${prefix}${file.path}` as RawPath }));
+    const found = await walkTree(`/proc/self/fd/${fd}`, { xattrs: false, called: part.dir });
+    return found.slice(1); // without itself
   } finally {
     closeSync(fd);
   }
