@@ -84,13 +84,13 @@ function scan(tar: Tar, entry: SourceEntry, at: Span): TarEntry[] {
 function unpacker(tar: Tar, target: UnpackTarget, archive: SourceEntry): (member: TarEntry) => void {
   const { to, dest, at } = target;
   const lookup = (path: RawPath) => to.lookup(joinPath(dest, path));
-  const resolve = (path: RawPath, followLast: boolean): RawPath => {
-    const resolved = resolveLinks(lookup, path, followLast);
+  const resolve = (path: RawPath): RawPath => {
+    const resolved = resolveLinks(lookup, path, false);
     if (resolved === null) throw invalid(archive, 'its symlinks lead in a circle', at);
     return joinPath(dest, resolved);
   };
   return (member) => {
-    const path = resolve(member.path, member.type === 'dir');
+    const path = resolve(member.path); // a directory takes the place of a symlink, even of one to a directory
     if (path === dest) return; // the directory that it was made from
     requireStorable({ ...member, type: member.type === 'hardlink' ? 'file' : member.type }, path, at);
     if (to.lookup(parentPath(path))?.type !== 'dir') replaceParents(to, parentPath(path), dest, archive, at);
@@ -101,7 +101,7 @@ function unpacker(tar: Tar, target: UnpackTarget, archive: SourceEntry): (member
   };
 
   function linkTo(member: TarEntry): Placed {
-    const file = to.linkable(resolve(member.linkTarget, false));
+    const file = to.linkable(resolve(member.linkTarget));
     if (file === null) {
       const [name, first] = [displayPath(member.path), displayPath(member.linkTarget)];
       throw invalid(archive, `the hardlink ${name} leads to ${first}, which is no file`, at);

@@ -40,7 +40,7 @@ export function lookupUser(view: RootView, spec: string, at: Span | undefined): 
 export function lookupOwner(view: RootView, spec: string, at: Span | undefined): Owner {
   const { user, group } = split(spec, at);
   const id = user === '' ? 0 : parseId(user);
-  const known = id === null ? findUser(view, user) : { uid: id, gid: id };
+  const known = id === null ? (findUser(view, user) ?? rootOf(user)) : { uid: id, gid: id };
   if (!known) throw notFound('user', user, '/etc/passwd', at);
   return { uid: known.uid, gid: group === '' ? known.gid : groupId(view, group, at) };
 }
@@ -90,6 +90,11 @@ function findUser(view: RootView, user: string): PasswdLine | null {
   return null;
 }
 
+/** Root needs no /etc/passwd: `COPY --chown=root:root` works in an empty image. */
+function rootOf(name: string): Owner | null {
+  return name === 'root' ? { uid: 0, gid: 0 } : null;
+}
+
 function groupId(view: RootView, group: string, at: Span | undefined): number {
   const id = parseId(group);
   if (id !== null) return id;
@@ -97,6 +102,7 @@ function groupId(view: RootView, group: string, at: Span | undefined): number {
     const gid = parseId(gidText);
     if (name === group && gid !== null) return gid;
   }
+  if (group === 'root') return 0;
   throw notFound('group', group, '/etc/group', at);
 }
 

@@ -73,7 +73,7 @@ test('ADD of an archive leaves what unpacking it leaves', async () => {
 /** Into `to`, at its root. */
 function unpack(members: readonly Member[], to: ModelTree): void {
   for (const { name, type, mode: bits, text } of members) {
-    const at = resolve(to, name, type === 'directory');
+    const at = resolve(to, name);
     if (at === '') continue;
     const above = at
       .split('/')
@@ -87,7 +87,7 @@ function unpack(members: readonly Member[], to: ModelTree): void {
       for (const other of [...to.keys()]) if (other === at || other.startsWith(`${at}/`)) to.delete(other);
     }
     if (type === 'link') {
-      const linked = to.get(resolve(to, text, false));
+      const linked = to.get(resolve(to, text));
       if (!linked || linked.type === 'dir') throw new Error('nothing to link to');
       to.set(at, linked);
     } else {
@@ -96,16 +96,17 @@ function unpack(members: readonly Member[], to: ModelTree): void {
   }
 }
 
-function resolve(tree: ModelTree, name: string, followLast: boolean, depth = 0): string {
+/** Symlinks on the way are followed, one at its end is not. */
+function resolve(tree: ModelTree, name: string, depth = 0): string {
   if (depth > 60) throw new Error('a circle');
   const names = name.split('/').filter((one) => one !== '');
   let done = '';
   for (const [i, one] of names.entries()) {
     const here = done === '' ? one : `${done}/${one}`;
     const there = tree.get(here);
-    if (there?.type === 'symlink' && (followLast || i < names.length - 1)) {
+    if (there?.type === 'symlink' && i < names.length - 1) {
       const start = there.text.startsWith('/') ? '' : `${done}/`;
-      return resolve(tree, [start + there.text, ...names.slice(i + 1)].join('/'), followLast, depth + 1);
+      return resolve(tree, [start + there.text, ...names.slice(i + 1)].join('/'), depth + 1);
     }
     done = here;
   }

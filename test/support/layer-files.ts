@@ -70,11 +70,12 @@ function configDigest(manifestFile: string): string {
 }
 
 async function readImage(parts: ImageParts): Promise<ImageFiles> {
-  const config = readJson(parts.config) as { rootfs: { diff_ids: string[] } };
-  const layers = await Promise.all(config.rootfs.diff_ids.map((diffId) => readLayer(parts, diffId)));
+  const config = readJson(parts.config) as { rootfs: { diff_ids: string[] | null } };
+  const diffIds = config.rootfs.diff_ids ?? []; // null: how Go writes an empty list
+  const layers = await Promise.all(diffIds.map((diffId) => readLayer(parts, diffId)));
   return {
     config: config as unknown as ImageFiles['config'],
-    diffIds: config.rootfs.diff_ids,
+    diffIds,
     members: layers.map((layer) => layer.map(({ name }) => name)),
     tree: mergedTree(layers),
   };
