@@ -115,7 +115,7 @@ function told({ config, tree }: ImageFiles, without: readonly string[]): unknown
   };
 }
 
-function fileLine({ type, mode, uid, gid, content, link, names }: ImageFile): string {
+export function fileLine({ type, mode, uid, gid, content, link, names }: ImageFile): string {
   // The field is free to say any mode of a symlink.
   const shown = [type, type === 'symlink' ? '' : mode, `${uid}:${gid}`, content ?? link ?? '', ...(names ?? [])];
   return shown.join(' ').trimEnd();
