@@ -98,6 +98,7 @@ export { copyBetweenStores } from './transport/copy-store.js';
 export { type HttpClient, type HttpResponse, openHttpClient } from './transport/http-client.js';
 export { type ExportOptions, exportLayout } from './transport/layout-export.js';
 export { importLayout, type LayoutOptions } from './transport/layout-import.js';
+export { prepareImage } from './transport/outgoing.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
 export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';
 export { type PushOptions, pushImage, pushIndex, type SentImage } from './transport/push.js';

@@ -40,6 +40,8 @@ export type BuildEvent =
       /** Set if a build check found it: `code` is the name of its rule. */
       readonly check?: { readonly description: string; readonly url: string } | undefined;
     }
+  /** An output on its way, when all steps are done. */
+  | { readonly type: 'output-progress'; readonly what: string; readonly done: number; readonly total: number }
   | {
       readonly type: 'build-done';
       readonly digest: string;

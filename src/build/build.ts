@@ -1,28 +1,36 @@
 // The spine: Buildfile → instructions → bases → graph → layers → image. Calls the stages in order, and nothing else.
 import { availableParallelism } from 'node:os';
 import type { Host } from '#native';
-import { type Lease, openLease, putImage, type StoredImage, tagImage } from '#store';
+import { type DiffId, type Lease, openLease } from '#store';
 import { unlessInterrupted } from '../base/index.js';
 import type { BuildGraph } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
 import { type Solved, solve } from '../solver/index.js';
+import { type Describe, openAttestation, openDescription } from './attest.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
 import { resolveEpoch } from './epoch.js';
 import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
+import type { Result } from './make-image.js';
 import { planChecked } from './plan-checked.js';
 import { planOptions } from './plan-options.js';
 import type { BuildIo, BuildRequest } from './request.js';
 import { rewriteTimestamps } from './rewrite-timestamps.js';
+import { type Outcome, writeOutputs } from './write-outputs.js';
+
+/** What whoever asked for the build is told. */
+export interface Built extends Outcome {
+  readonly provenance: Describe;
+}
 
 /**
- * Builds, names and stores one image.
+ * Builds one image, and makes of it what the request's outputs say.
  *
  * @throws BuildError, StoreError, SystemError: whatever is thrown, the store's images and tags are as before; finished
  *   steps stay in the cache
  */
-export async function buildImage(request: BuildRequest, io: BuildIo): Promise<StoredImage> {
+export async function buildImage(request: BuildRequest, io: BuildIo): Promise<Built> {
   const startedMs = performance.now();
   let host: Host | undefined;
   const openHost = async (): Promise<Host> => {
@@ -31,17 +39,17 @@ export async function buildImage(request: BuildRequest, io: BuildIo): Promise<St
   };
   const lease = await openLease(io.store, `build ${request.buildfile.name}`, () => host);
   try {
-    const image = await build(request, { ...io, openHost }, lease);
-    for (const tag of request.tags) tagImage(io.store, tag, image.digest);
+    const built = await build(request, { ...io, openHost }, lease);
     const durationMs = performance.now() - startedMs;
-    io.emit({ type: 'build-done', digest: image.digest, tags: request.tags, durationMs });
-    return image;
+    io.emit({ type: 'build-done', digest: built.digest, tags: built.names, durationMs });
+    return built;
   } finally {
     await lease.release();
   }
 }
 
-async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<StoredImage> {
+async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<Built> {
+  const startedMs = Date.now();
   const file = parseRequested(request);
   if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
   const options = await resolveEpoch(file, planOptions(request), request, io);
@@ -61,15 +69,32 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     const result = outcome(solved, graph.result);
     const base = graph.base === null ? null : (bases.get(graph.base)?.config ?? null);
     const epochSec = options.epochSec ?? null;
-    const stack =
-      request.rewriteTimestamp && epochSec !== null
-        ? await rewriteTimestamps(result.stack, base?.rootfs.diff_ids.length ?? 0, epochSec, { io, lease })
-        : result.stack;
-    const config = assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec });
-    return await putImage(io.store, lease, { config, annotations: Object.fromEntries(request.annotations) });
+    const baseLayers = base?.rootfs.diff_ids.length ?? 0;
+    const rewritten = once(() => rewriteTimestamps(result.stack, baseLayers, epochSec ?? 0, { io, lease }));
+    const tell = openDescription({ request, graph, bases, startedMs });
+    const outputs: Result = {
+      io,
+      lease,
+      epochSec,
+      baseLayers,
+      stack: async (rewrite) => (rewrite && epochSec !== null ? rewritten() : result.stack),
+      config: (stack) =>
+        assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec }),
+      attest: openAttestation(request, tell, null, { io, lease }),
+    };
+    const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
+    return { ...built, provenance: tell };
   } finally {
     await effects.close();
   }
+}
+
+function once(make: () => Promise<readonly DiffId[]>): () => Promise<readonly DiffId[]> {
+  let made: Promise<readonly DiffId[]> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** Steps that name no network get the build's; it is part of their key. */

@@ -4,6 +4,7 @@ import { BuildError, type Span } from '../base/index.js';
 import type { Buildfile } from '../buildfile/index.js';
 import { type AskedEpoch, askedEpoch, type PlanOptions, withEpoch } from '../graph/index.js';
 import { openContexts } from './contexts.js';
+import type { Output } from './output.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
 /** The end of the year 9999, which is as far as times are written. */
@@ -23,7 +24,7 @@ export async function resolveEpoch(
 ): Promise<PlanOptions> {
   const asked = askedEpoch(file, options);
   const epochSec = asked === null ? null : await secondsOf(asked, request, io);
-  if (epochSec === null && request.rewriteTimestamp) warnUselessRewrite(io);
+  if (epochSec === null && request.outputs.some(rewrites)) warnUselessRewrite(io);
   return withEpoch(options, epochSec);
 }
 
@@ -46,6 +47,10 @@ function inRange(seconds: number, text: string, at: Span | undefined): number {
     hint: 'give seconds, not milliseconds',
     at,
   });
+}
+
+function rewrites(output: Output): boolean {
+  return 'form' in output && output.form.rewriteTimestamp;
 }
 
 /** Null if there are no files. */

@@ -2,6 +2,7 @@ import type { Host } from '#native';
 import type { Platform, Store } from '#store';
 import type { EventSink, SourceFile } from '../base/index.js';
 import type { StepSandbox } from '../graph/index.js';
+import type { Attested, Output } from './output.js';
 
 /** What `--build-context NAME=` gives. */
 export type NamedContext =
@@ -30,13 +31,10 @@ export interface BuildRequest {
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly labels: ReadonlyMap<string, string>;
-  /** Of the image's manifest. */
-  readonly annotations: ReadonlyMap<string, string>;
   /** Null: this machine's. */
   readonly platform: Platform | null;
-  readonly tags: readonly string[];
-  /** No file of the layers that this build makes is younger than SOURCE_DATE_EPOCH. */
-  readonly rewriteTimestamp: boolean;
+  readonly outputs: readonly Output[];
+  readonly attested: Attested;
   readonly useCache: boolean;
   /** Stages whose steps are executed whatever the cache has: names as FROM … AS says them, or numbers. */
   readonly freshStages: readonly string[];

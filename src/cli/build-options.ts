@@ -7,6 +7,7 @@ export interface BuildOptions {
   readonly allow?: readonly string[];
   readonly annotation?: readonly string[];
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
+  readonly attest?: readonly string[];
   readonly buildArg?: readonly string[];
   readonly buildArgFile?: readonly string[];
   readonly buildContext?: readonly string[];
@@ -17,6 +18,7 @@ export interface BuildOptions {
   readonly file?: string;
   readonly iidfile?: string;
   readonly label?: readonly string[];
+  readonly load?: boolean;
   readonly metadataFile?: string;
   readonly network: 'host' | 'none' | 'default';
   readonly noCacheFilter?: readonly string[];
@@ -26,6 +28,7 @@ export interface BuildOptions {
   readonly progress?: ProgressKind;
   readonly provenance?: string;
   readonly pull: boolean;
+  readonly push?: boolean;
   readonly quiet?: boolean;
   readonly sbom?: string;
   readonly secret?: readonly string[];
@@ -44,10 +47,11 @@ export type ProgressKind = (typeof progressKinds)[number];
 export const buildOptions: readonly Option[] = [
   several('--add-host <name:address>', 'a line of /etc/hosts of RUN steps; the address may be host-gateway'),
   several('--allow <entitlement>', 'what RUN steps may ask for: security.insecure, network.host'),
-  several('--annotation <key=value>', "annotation of the image's manifest"),
+  several('--annotation <[place:]key=value>', "annotation of the image's manifest, or its index"),
   option('--arch-policy <policy>', 'what to do about executables for another machine in a layer')
     .choices(['refuse', 'warn', 'allow'])
     .default('warn'),
+  several('--attest <type=provenance|sbom[,field=value]>', 'attest how the image was made, or what is in it'),
   several('--build-arg <name[=value]>', 'value of an ARG; without =value it is taken from the environment'),
   several('--build-arg-file <file>', 'a file of build arguments, NAME=VALUE a line; --build-arg goes before it'),
   several('--build-context <name=source>', 'a named context: a directory, oci-layout://DIR[:tag], or an image'),
@@ -56,23 +60,28 @@ export const buildOptions: readonly Option[] = [
   option('--check', 'check the Buildfile and build nothing (--call=check)'),
   option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)'),
   option('--iidfile <file>', "write the image's digest to a file"),
-  ...accepted('--compress', '--force-rm', '--layers', '--load', '--rm'),
+  ...accepted('--compress', '--force-rm', '--layers', '--rm'),
   several('--label <name=value>', 'label of the image'),
+  option('--load', 'put the image into the store too, where --output says something else'),
   option('--metadata-file <file>', "write the image's digests and names to a file, as JSON"),
   option('--network <mode>', 'network of RUN steps').choices(['default', 'host', 'none']).default('default'),
   option('--no-cache', 'execute every step'),
   notNegated(several('--no-cache-filter <stage[,stage]>', 'execute every step of these stages')),
-  several('-o, --output <type=image[,field=value]>', 'the result; fields are name and rewrite-timestamp=true'),
+  several(
+    '-o, --output <dir|type=TYPE[,field=value]>',
+    'the result: image, registry, oci, docker, local, tar, cacheonly',
+  ),
   option('--plain-http', 'speak plain HTTP to registries that are not on this machine'),
   option(
     '--platform <os/arch[/variant]>',
     "platform of the image (default: $DOCKER_DEFAULT_PLATFORM, else this machine's)",
   ),
   option('--progress <kind>', 'kind of progress (default: $BUILDKIT_PROGRESS, else auto)').choices(progressKinds),
-  option('--provenance <mode>', 'only false: none is written').hideHelp(),
+  option('--provenance <true|false|mode=min|mode=max>', '--attest type=provenance'),
   option('--pull', 'look for newer base images in their registries'),
+  option('--push', 'send the image to the registries of its names'),
   option('-q, --quiet', 'print the image digest only'),
-  option('--sbom <mode>', 'only false: none is written').hideHelp(),
+  option('--sbom <true|false|generator=IMAGE>', '--attest type=sbom'),
   several('--secret <id=ID,src=FILE|env=NAME>', 'a secret for RUN --mount=type=secret'),
   option('--shm-size <size>', 'size of /dev/shm in RUN steps, such as 64m'),
   several('--ssh <id[=socket|key[,key]]>', 'an ssh agent for RUN --mount=type=ssh; default is that of $SSH_AUTH_SOCK'),

@@ -1,29 +1,25 @@
 // What the options of build say → one build request.
-import type { BuildRequest } from '../build/index.js';
+import type { BuildRequest, ImageOutput, Output } from '../build/index.js';
 import { hostPlatform, parsePlatform } from '../platform/index.js';
-import { annotation } from './build-annotation.js';
+import { type Annotated, annotations } from './build-annotation.js';
 import { buildArgFile } from './build-arg-file.js';
+import { attested } from './build-attest.js';
 import { requireDirectory } from './build-context.js';
 import type { BuildOptions } from './build-options.js';
-import { imageOutput } from './build-output.js';
+import { type CommonOutput, imageInStore, parseOutput } from './build-output.js';
 import { allowed, sandbox } from './build-sandbox.js';
 import { secret } from './build-secret.js';
 import { sshSources } from './build-ssh.js';
 import { buildArg, given, imageName, label, namedContext } from './build-values.js';
 import { type Cli, UsageError } from './cli.js';
-import { booleanField } from './fields.js';
 import { readBuildfile } from './read-buildfile.js';
 
 /** @throws UsageError, BuildError BUILDFILE_… */
 export function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRequest {
-  requireFalse('--provenance', options.provenance);
-  requireFalse('--sbom', options.sbom);
   const contextDir = requireDirectory(context);
   const { source, path } = readBuildfile(options.file, contextDir);
   const platform = targetPlatform(options, cli.env);
-  const outputs = (options.output ?? []).map(imageOutput);
-  const annotations = [...(options.annotation ?? []), ...outputs.flatMap((output) => output.annotations)];
-  const tags = (options.tag ?? []).map((text) => given('--tag', text, imageName));
+  const attestations = attested(options);
   return {
     buildfile: source,
     buildfilePath: path,
@@ -32,10 +28,12 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     target: options.target,
     buildArgs: buildArgs(options, cli.env),
     labels: new Map((options.label ?? []).map(label)),
-    annotations: new Map(annotations.map((text) => annotation(text, platform ?? hostPlatform()))),
     platform,
-    tags: [...new Set([...tags, ...outputs.flatMap((output) => output.names)])],
-    rewriteTimestamp: outputs.some((output) => output.rewriteTimestamp),
+    outputs: outputs(options, {
+      platform: platform ?? hostPlatform(),
+      indexed: attestations.provenance !== null || attestations.sbom !== null,
+    }),
+    attested: attestations,
     useCache: options.cache,
     freshStages: freshStages(options),
     pull: options.pull ? 'always' : 'missing',
@@ -68,10 +66,30 @@ function freshStages({ cache, noCacheFilter = [] }: BuildOptions): string[] {
   return stages;
 }
 
-/** Scripts turn off what their builder attaches to images by itself. */
-function requireFalse(option: string, value: string | undefined): void {
-  if (value === undefined || !booleanField(option, 'it', value)) return;
-  throw new UsageError('USAGE', { message: `${option} is not there yet`, hint: 'leave it out' });
+/** Without any, the image in the store; --push sends what images there are, or makes one to send. @throws UsageError */
+function outputs(options: BuildOptions, image: Annotated): Output[] {
+  const common: CommonOutput = {
+    ...image,
+    names: (options.tag ?? []).map((text) => given('--tag', text, imageName)),
+    annotations: (options.annotation ?? []).flatMap((text) => annotations(text, image)),
+    plainHttp: options.plainHttp === true ? true : undefined,
+  };
+  const push = options.push === true;
+  const asked = (options.output ?? []).map((text) => parseOutput(text, common));
+  if (asked.length === 0) return [imageInStore(common, push)];
+  if (push && !asked.some(({ kind }) => kind === 'image')) return [...asked, imageInStore(common, true)];
+  if (options.load === true && !asked.some(({ kind }) => kind === 'image'))
+    return [...asked, imageInStore(common, false)];
+  return asked.map((output) => (push && output.kind === 'image' ? pushed(output, common) : output));
+}
+
+/** @throws UsageError */
+function pushed(output: ImageOutput, { plainHttp }: CommonOutput): ImageOutput {
+  if (output.names.length > 0) return { ...output, push: output.push ?? { byDigest: false, plainHttp } };
+  throw new UsageError('USAGE', {
+    message: '--push: tag is needed when pushing to registry',
+    hint: 'name the image with -t',
+  });
 }
 
 function targetPlatform(options: BuildOptions, env: NodeJS.ProcessEnv): BuildRequest['platform'] {

@@ -44,10 +44,10 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     emit: progress(kind, cli),
     signal: cli.signal,
   });
-  const image = await (kind === 'json' ? building.catch((error: unknown) => tellJson(error, cli)) : building);
-  if (options.iidfile !== undefined) writeResult('--iidfile', options.iidfile, image.digest);
-  if (options.metadataFile !== undefined) await writeMetadata(options.metadataFile, store, image, request.tags);
-  if (kind === 'quiet') cli.out(`${image.digest}\n`);
+  const built = await (kind === 'json' ? building.catch((error: unknown) => tellJson(error, cli)) : building);
+  if (options.iidfile !== undefined) writeResult('--iidfile', options.iidfile, built.digest);
+  if (options.metadataFile !== undefined) await writeMetadata(options.metadataFile, built, cli.env);
+  if (kind === 'quiet') cli.out(`${built.digest}\n`);
   return 0;
 }
 

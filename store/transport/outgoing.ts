@@ -87,12 +87,18 @@ export async function prepareBlobs(
   return { root: index.descriptor, documents: [...documents, index.bytes], files };
 }
 
+export interface OutgoingForm extends CompressionChoice {
+  readonly types?: MediaTypes | undefined;
+  /** Layers that stay in any compressed form that is here. */
+  readonly keep?: ReadonlySet<DiffId> | undefined;
+}
+
 /** The image with every layer in the chosen form; null: in the form that its own manifest names. */
 export async function prepareImage(
   store: Store,
   lease: Lease,
   image: StoredImage,
-  choice: CompressionChoice | null,
+  choice: OutgoingForm | null,
   onProgress: OnProgress | undefined,
 ): Promise<OutgoingImage> {
   const prepared = new Map<string, OutgoingLayer>();
@@ -104,11 +110,19 @@ export async function prepareImage(
       layer.diffId,
       choice === null
         ? await prepareExact(store, lease, layer, own, onProgress)
-        : await prepareLayer(store, lease, layer, choice, onProgress),
+        : (keptAsItIs(store, layer, choice) ?? (await prepareLayer(store, lease, layer, choice, onProgress))),
     );
   });
   const layers = image.layers.map((layer) => prepared.get(layer.diffId)!);
-  return { ...(await documentsOver(store, image, layers)), layers };
+  return { ...(await documentsOver(store, image, layers, choice?.types)), layers };
+}
+
+function keptAsItIs(store: Store, layer: Layer, { keep, types }: OutgoingForm): OutgoingLayer | null {
+  const { diffId } = layer;
+  if (!keep?.has(diffId)) return null;
+  const forms = knownForms(store, layer, types === 'docker' ? 'gzip' : undefined);
+  const descriptor = forms.find(({ digest }) => findBlob(store, digest));
+  return descriptor === undefined ? null : { descriptor, path: blobPath(store, descriptor.digest), diffId };
 }
 
 /** Manifest and config of `image` over these forms of its layers. */

@@ -53,7 +53,6 @@ describe('a command line that is wrong ends with 2', () => {
   const buildHelp = 'tsbuild build --help shows what it takes';
   const secretForm = 'write --secret id=NAME,src=FILE or id=NAME,env=VARIABLE';
   const argFileForm = 'give a file with lines NAME=VALUE';
-  const useSave = 'build with -t, then unpack what tsbuild save writes';
   const nameForm = "write it as [registry[:port]/]name[:tag], such as 'app:1' or 'localhost:5000/team/app:1'";
   const cases: [words: string[], message: string, help: string][] = [
     [['buidl', '.'], 'there is no command buidl', 'did you mean tsbuild build?'],
@@ -73,16 +72,65 @@ describe('a command line that is wrong ends with 2', () => {
     [['--build-arg', '=1', '.'], '--build-arg =1: there is no name before the =', 'write --build-arg NAME=VALUE'],
     [['--label', '=a', '.'], '--label =a: there is no name before the =', 'write --label NAME=VALUE'],
     [['--no-cache=no', '.'], '--no-cache does not take "no"', 'it is a switch: write --no-cache, or leave it out'],
-    [['--push', '.'], 'build has no option --push yet', 'build with -t, then tsbuild push'],
-    [['--sbom=true', '.'], '--sbom is not there yet', 'leave it out'],
+    [
+      ['--push', '.'],
+      '--output type=registry: tag is needed when pushing to registry',
+      'name the image with -t, or name=',
+    ],
+    [['--provenance=maybe', '.'], '--provenance: provenance is true or false, not "maybe"', 'write provenance=true'],
+    [['--provenance=mode=mid', '.'], '--provenance mode=mid: invalid mode "mid"', 'it is min or max'],
+    [
+      ['--provenance=version=v0.2', '.'],
+      '--provenance version=v0.2: provenance of version v0.2 is not written',
+      'leave version out: it is v1',
+    ],
+    [
+      ['--attest', 'type=porvenance', '.'],
+      '--attest type=porvenance: there is no type porvenance',
+      'did you mean provenance?',
+    ],
+    [
+      ['--attest', 'type=provenance,mdoe=min', '.'],
+      '--attest type=provenance,mdoe=min: there is no field mdoe',
+      'did you mean mode?',
+    ],
     [['--build-arg-file', 'no', '.'], "--build-arg-file no: it can't be read: there is no such file", argFileForm],
-    [['-o', 'out', '.'], '--output out: results of type local are not there yet', useSave],
+    [['-o', 'type=local', '.'], '--output type=local: dest is required', 'give dest=DIRECTORY'],
+    [
+      ['-o', 'type=local,dest=out,mode=delete', '.'],
+      '--output type=local,dest=out,mode=delete: mode=delete is not supported',
+      'empty the directory first, and leave mode out',
+    ],
+    [
+      ['-o', 'type=oci,dest=x.tar,compression=lz4', '.'],
+      '--output type=oci,dest=x.tar,compression=lz4: unsupported layer compression type: lz4',
+      'it is one of uncompressed, gzip, estargz, zstd',
+    ],
+    [
+      ['-o', 'type=oci,dest=x.tar,compression-level=high', '.'],
+      '--output type=oci,dest=x.tar,compression-level=high: compression-level=high is no number',
+      'gzip and estargz take 0 to 9, zstd 1 to 22',
+    ],
+    [
+      ['--provenance=true', '-o', 'type=oci,dest=x.tar,oci-mediatypes=false', '.'],
+      '--output type=oci,dest=x.tar,oci-mediatypes=false: cannot export attestations with "oci-mediatypes=false"',
+      'leave one of the two out',
+    ],
+    [
+      ['-o', 'type=docker,dest=x,tar=false', '.'],
+      '--output type=docker,dest=x,tar=false: docker reads archives only',
+      'leave tar=false out, or write type=oci',
+    ],
     [['-o', 'type=imgae', '.'], '--output type=imgae: there is no type imgae', 'did you mean image?'],
-    [['-o', 'type=image,nmae=x', '.'], '--output type=image,nmae=x: there is no field nmae', 'did you mean name?'],
+    [
+      ['-o', 'type=image,nmae=x', '.'],
+      '--output type=image,nmae=x: type=image has no field nmae',
+      'did you mean name?',
+    ],
     [
       ['-o', 'type=image,push=true', '.'],
-      '--output type=image,push=true: push=true is not there yet',
-      'build with -t, then tsbuild push',
+      '--output type=image,push=true: tag is needed when pushing to registry',
+      'name the image with -t, or name=',
     ],
     [
       ['-o', 'type=image,rewrite-timestamp=maybe', '.'],
@@ -97,13 +145,8 @@ describe('a command line that is wrong ends with 2', () => {
     [['--annotation', 'a', '.'], '--annotation a: there is no =', 'write --annotation KEY=VALUE'],
     [
       ['--annotation', 'index:a=b', '.'],
-      '--annotation index:a=b: an image for one platform has no index',
-      'write --annotation manifest:KEY=VALUE',
-    ],
-    [
-      ['--annotation', 'manifest-descriptor:a=b', '.'],
-      '--annotation manifest-descriptor:a=b: an image in the store has no descriptor of its own: that is written where it is listed',
-      'write --annotation manifest:KEY=VALUE',
+      '--annotation index:a=b: index annotations not supported for single platform export',
+      'write --annotation manifest:KEY=VALUE, or attest something (--provenance=true), which makes an index',
     ],
     [
       ['--annotation', 'mainfest:a=b', '.'],

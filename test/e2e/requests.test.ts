@@ -34,6 +34,7 @@ describe('files about the result', () => {
     expect(configDigest).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(metadata).toEqual({
       'buildx.build.ref': expect.stringMatching(/^tsbuild\/tsbuild\/[0-9a-f]{32}$/),
+      'buildx.build.provenance': expect.objectContaining({ buildDefinition: expect.anything() }),
       'containerimage.config.digest': configDigest,
       'containerimage.descriptor': {
         mediaType: 'application/vnd.oci.image.manifest.v1+json',

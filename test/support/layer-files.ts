@@ -40,11 +40,13 @@ interface ImageParts {
   layerKey(diffId: string): string;
 }
 
-/** An image of a store. @param digest of its manifest */
+/** An image of a store. @param digest of its manifest, or of the index that it is in */
 export function readImageFiles(store: string, digest: string): Promise<ImageFiles> {
   const blob = (of: string): string => join(store, 'blobs', of.replace(':', '/'));
   const layer = (diffId: string): string => join(store, 'layers', diffId.replace(':', '/'), 'tar');
-  return readImage({ config: blob(configDigest(blob(digest))), layer, layerKey: layer });
+  const root = readJson(blob(digest)) as { manifests?: { digest: string }[] };
+  const manifest = blob(root.manifests?.[0]?.digest ?? digest);
+  return readImage({ config: blob(configDigest(manifest)), layer, layerKey: layer });
 }
 
 /** An image as skopeo and buildah write it to `dir:`, its layers not compressed. */

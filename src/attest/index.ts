@@ -1,0 +1,3 @@
+export { attachStatements, type Statement, subjectsOf } from './attach.js';
+export { packageUrl } from './package-url.js';
+export { type Dependency, type Facts, provenance, provenanceType } from './provenance.js';

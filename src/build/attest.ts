@@ -1,0 +1,116 @@
+// What is attested about a build's images.
+import { randomBytes } from 'node:crypto';
+import type { Lease } from '#store';
+import type { Dependency, Facts, Statement } from '../attest/index.js';
+import { withoutCredentials } from '../base/index.js';
+import type { BuildGraph } from '../graph/index.js';
+import { hostPlatform } from '../platform/index.js';
+import type { LoadedBase } from './bases.js';
+import type { Attest } from './make-image.js';
+import type { BuildIo, BuildRequest } from './request.js';
+
+/** A finished build. */
+export interface Finished {
+  readonly request: BuildRequest;
+  readonly graph: BuildGraph;
+  readonly bases: ReadonlyMap<string, LoadedBase>;
+  readonly startedMs: number;
+}
+
+/** How the image was made; the same time and id however often it is asked. */
+export type Describe = (mode: 'min' | 'max') => Promise<object>;
+
+export function openDescription(finished: Finished): Describe {
+  const end = { invocationId: randomBytes(16).toString('hex'), finishedMs: Date.now() };
+  return async (mode) => {
+    const attest = await import('../attest/index.js');
+    const { request, graph, bases, startedMs } = finished;
+    const facts: Facts = {
+      ...end,
+      startedMs,
+      graph,
+      buildfile: request.buildfile,
+      args: argsOf(request),
+      dependencies: [...basesOf(bases, attest.packageUrl), ...remotesOf(graph)],
+      bases: new Map([...bases].map(([key, { ref, digest }]) => [key, `docker-image://${ref}@${digest}`])),
+      builderPlatform: hostPlatform(),
+      builderId: request.attested.provenance?.builderId ?? '',
+      reproducible: request.attested.provenance?.reproducible ?? false,
+    };
+    return attest.provenance(facts, mode);
+  };
+}
+
+/** Null where nothing is to be attested. @param scan makes what a scanner says of the image */
+export function openAttestation(
+  { attested }: BuildRequest,
+  tell: Describe,
+  scan: (() => Promise<readonly Statement[]>) | null,
+  { io: { store }, lease }: { readonly io: BuildIo; readonly lease: Lease },
+): Attest | null {
+  if (attested.provenance === null && scan === null) return null;
+  const made = once(async () => {
+    const { provenanceType } = await import('../attest/index.js');
+    const scanned = scan === null ? [] : await scan();
+    if (attested.provenance === null) return scanned;
+    return [...scanned, { predicateType: provenanceType, predicate: await tell(attested.provenance.mode) }];
+  });
+  return async (image, descriptor, names, form) => {
+    const { attachStatements, subjectsOf } = await import('../attest/index.js');
+    const subjects = subjectsOf(image.digest, names, image.config);
+    return attachStatements(store, lease, descriptor, subjects, await made(), form.artifact);
+  };
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** What the command line said, in the words of BuildKit's frontend. */
+function argsOf({ target, buildArgs, labels, contexts, useCache }: BuildRequest): Record<string, string> {
+  return {
+    ...(target !== undefined && { target }),
+    ...(!useCache && { 'no-cache': '' }),
+    ...prefixed('build-arg', buildArgs),
+    ...prefixed('label', labels),
+    ...prefixed(
+      'context',
+      [...contexts].map(([name, source]) => [name, source.kind === 'directory' ? `local:${name}` : source.ref]),
+    ),
+  };
+}
+
+function prefixed(prefix: string, pairs: Iterable<readonly [string, string]>): Record<string, string> {
+  return Object.fromEntries([...pairs].map(([name, value]) => [`${prefix}:${name}`, value]));
+}
+
+function basesOf(
+  bases: ReadonlyMap<string, LoadedBase>,
+  packageUrl: (name: string, platform: LoadedBase['platform']) => string,
+): Dependency[] {
+  return [...bases.values()].map(({ ref, digest, platform }) => ({
+    // A base that is no image's name (host://…, oci-layout://…) is named as the Buildfile does.
+    uri: /^[a-z-]+:\/\/|^(oci|docker)-(layout|archive):/.test(ref) ? ref : packageUrl(ref, platform),
+    digest: { sha256: digest.slice('sha256:'.length) },
+  }));
+}
+
+/** What ADD took from elsewhere; its digest where the Buildfile says it. */
+function remotesOf({ vertices }: BuildGraph): Dependency[] {
+  const remotes = vertices.flatMap((vertex) =>
+    vertex.kind === 'copy' ? vertex.sources.flatMap(({ remote }) => remote ?? []) : [],
+  );
+  const dependencies = remotes.map((remote): Dependency => {
+    if (remote.kind === 'file') {
+      return { uri: withoutCredentials(remote.url), digest: remote.sha256 === null ? {} : { sha256: remote.sha256 } };
+    }
+    const { remote: url, ref, commit } = remote.repository;
+    const uri = `${withoutCredentials(url)}${ref === null ? '' : `#${ref}`}`;
+    return { uri, digest: commit?.length === 40 ? { sha1: commit } : {} };
+  });
+  return [...new Map(dependencies.map((each) => [each.uri, each])).values()];
+}
