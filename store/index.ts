@@ -105,6 +105,9 @@ export { type PushOptions, pushImage, pushIndex, type SentImage } from './transp
 export type { ReceiveOptions } from './transport/receive.js';
 export { httpOptions, type RegistryOptions } from './transport/registry-access.js';
 export { TransientError, withRetries } from './transport/retry.js';
+export type { FoundRecord, SharedRecord } from './transport/shared-cache.js';
+export { type CacheTarget, exportCache, type SharedCompression } from './transport/shared-cache-export.js';
+export { type CacheOrigin, openSharedCache, type SharedCache } from './transport/shared-cache-import.js';
 export type * from './types.js';
 export {
   type Descriptor,

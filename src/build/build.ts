@@ -17,6 +17,7 @@ import { planChecked } from './plan-checked.js';
 import { planOptions } from './plan-options.js';
 import type { BuildIo, BuildRequest } from './request.js';
 import { rewriteTimestamps } from './rewrite-timestamps.js';
+import { openSharedCaches } from './shared-caches.js';
 import { type Outcome, writeOutputs } from './write-outputs.js';
 
 /** What whoever asked for the build is told. */
@@ -58,11 +59,13 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   announce(graph, request, io);
   warnUnknownStages(file, request, io.emit);
 
-  const effects = openEffects({ graph, request, io, lease, bases });
+  const job = { graph, request, io, lease, bases };
+  const shared = openSharedCaches(job);
+  const effects = openEffects(job, shared);
   try {
     const solved = await solve(graph, effects, {
       useCache: cacheRule(graph, request),
-      parallelism: Math.max(2, availableParallelism()),
+      parallelism: request.jobs ?? Math.max(2, availableParallelism()),
       emit: io.emit,
       signal: io.signal,
     });
@@ -83,9 +86,11 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
       attest: openAttestation(request, tell, null, { io, lease }),
     };
     const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
+    await unlessInterrupted(shared.write(result.stack), io.signal);
     return { ...built, provenance: tell };
   } finally {
     await effects.close();
+    shared.close();
   }
 }
 

@@ -33,6 +33,7 @@ import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
 import { originOfLayer, sourceOfVertex } from './origin.js';
 import { openRemotes } from './remotes.js';
+import { isTooOld, type SharedCaches } from './shared-caches.js';
 import type { Agents } from './ssh-agents.js';
 import { openStacks } from './stacks.js';
 import { reportUnmatched } from './unmatched.js';
@@ -41,7 +42,7 @@ import { reportUnmatched } from './unmatched.js';
 const coldFiles = 200;
 const coldBytes = 8 * 1024 * 1024;
 
-export function openEffects(job: Job): SolverEffects & { close(): Promise<void> } {
+export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { close(): Promise<void> } {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
@@ -145,7 +146,13 @@ export function openEffects(job: Job): SolverEffects & { close(): Promise<void> 
       return base.image.layers.map((layer) => layer.diffId);
     },
     findInputs: (vertex, solved, signal) => atInstruction(vertex, findInputs(vertex, solved, signal)),
-    lookupCache: (key) => lookupCache(io.store, key),
+    lookupCache: (key) => {
+      const found = lookupCache(io.store, key);
+      if (found === null || isTooOld(job, found)) return null;
+      shared.note(key, found);
+      return found;
+    },
+    restore: (vertex, key) => shared.restore(vertex, key),
     claim: (vertex, key, signal) => claim(job, vertex, key, signal),
     reuse: (vertex, diffId) => {
       if (request.archPolicy === 'allow') return;
@@ -155,8 +162,15 @@ export function openEffects(job: Job): SolverEffects & { close(): Promise<void> 
       if (vertex.kind === 'run') return atInstruction(vertex, run(vertex, solved, signal));
       return atInstruction(vertex, vertex.kind === 'copy' ? copy(vertex, solved, signal) : mkdir(vertex, solved));
     },
-    recordCache: (key, record) => recordCache(io.store, key, record),
-    adoptCache: (key, record) => adoptCache(io.store, key, record),
+    recordCache: (key, record) => {
+      recordCache(io.store, key, record);
+      shared.note(key, record);
+    },
+    adoptCache: (key, record) => {
+      const kept = adoptCache(io.store, key, record, (known) => !isTooOld(job, known));
+      shared.note(key, kept);
+      return kept;
+    },
     close: async () => {
       stacks.close();
       remotes.close();

@@ -1,5 +1,5 @@
 import type { Host } from '#native';
-import type { Platform, Store } from '#store';
+import type { CacheOrigin, CacheTarget, Platform, SharedCompression, Store } from '#store';
 import type { EventSink, SourceFile } from '../base/index.js';
 import type { StepSandbox } from '../graph/index.js';
 import type { Attested, Output } from './output.js';
@@ -38,6 +38,13 @@ export interface BuildRequest {
   readonly useCache: boolean;
   /** Stages whose steps are executed whatever the cache has: names as FROM … AS says them, or numbers. */
   readonly freshStages: readonly string[];
+  /** Records made before so many milliseconds ago are not used; null: however old they are. */
+  readonly cacheTtlMs: number | null;
+  /** Where other stores' results are looked for, and where those of this build go. */
+  readonly cacheFrom: readonly CacheOrigin[];
+  readonly cacheTo: readonly CacheExport[];
+  /** Steps executed at the same time; null: as many as there are processors. */
+  readonly jobs: number | null;
   readonly pull: 'missing' | 'always';
   /** Plain HTTP to registries elsewhere; undefined: only to those on this machine. */
   readonly plainHttp: true | undefined;
@@ -53,6 +60,15 @@ export interface BuildRequest {
   readonly archPolicy: 'refuse' | 'warn' | 'allow';
   /** Where `host://` looks for programs that the system's directories don't have. */
   readonly searchPath: readonly string[];
+}
+
+export interface CacheExport {
+  readonly target: CacheTarget;
+  /** 'min': the results that the image consists of; 'max': those of all steps. */
+  readonly mode: 'min' | 'max';
+  readonly compression: SharedCompression;
+  /** Failing is a warning, not the end of the build. */
+  readonly ignoreError: boolean;
 }
 
 export interface BuildIo {

@@ -12,11 +12,15 @@ export interface BuildOptions {
   readonly buildArgFile?: readonly string[];
   readonly buildContext?: readonly string[];
   readonly cache: boolean;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
+  readonly cacheTtl?: string;
   readonly call?: string;
   readonly cgroupParent?: string;
   readonly check?: boolean;
   readonly file?: string;
   readonly iidfile?: string;
+  readonly jobs?: string;
   readonly label?: readonly string[];
   readonly load?: boolean;
   readonly metadataFile?: string;
@@ -58,8 +62,15 @@ export const buildOptions: readonly Option[] = [
   option('--call <method>', 'check, outline or targets: say something of the build instead of doing it; ,format=json'),
   option('--cgroup-parent <cgroup>', 'cgroup below which RUN steps run'),
   option('--check', 'check the Buildfile and build nothing (--call=check)'),
+  several('--cache-from <type=local,src=DIR>', 'look for results there too; type=registry,ref=NAME is another place'),
+  several(
+    '--cache-to <type=local,dest=DIR>',
+    'write the results there; fields are mode=min|max, compression, reset, …',
+  ),
+  option('--cache-ttl <duration>', 'use no result made longer ago than this, such as 24h'),
   option('-f, --file <file>', 'the Buildfile (default: Buildfile, Dockerfile or Containerfile in the context)'),
   option('--iidfile <file>', "write the image's digest to a file"),
+  option('--jobs <number>', 'execute so many steps at the same time; 0: as many as there are'),
   ...accepted('--compress', '--force-rm', '--layers', '--rm'),
   several('--label <name=value>', 'label of the image'),
   option('--load', 'put the image into the store too, where --output says something else'),

@@ -4,6 +4,7 @@ import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Annotated, annotations } from './build-annotation.js';
 import { buildArgFile } from './build-arg-file.js';
 import { attested } from './build-attest.js';
+import { cacheExport, cacheOrigin } from './build-cache.js';
 import { requireDirectory } from './build-context.js';
 import type { BuildOptions } from './build-options.js';
 import { type CommonOutput, imageInStore, parseOutput } from './build-output.js';
@@ -12,6 +13,7 @@ import { secret } from './build-secret.js';
 import { sshSources } from './build-ssh.js';
 import { buildArg, given, imageName, label, namedContext } from './build-values.js';
 import { type Cli, UsageError } from './cli.js';
+import { durationMs } from './quantities.js';
 import { readBuildfile } from './read-buildfile.js';
 
 /** @throws UsageError, BuildError BUILDFILE_… */
@@ -20,6 +22,7 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
   const { source, path } = readBuildfile(options.file, contextDir);
   const platform = targetPlatform(options, cli.env);
   const attestations = attested(options);
+  const access = { plainHttp: options.plainHttp === true ? (true as const) : undefined };
   return {
     buildfile: source,
     buildfilePath: path,
@@ -35,9 +38,13 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     }),
     attested: attestations,
     useCache: options.cache,
+    cacheTtlMs: options.cacheTtl === undefined ? null : durationMs('--cache-ttl', options.cacheTtl),
+    cacheFrom: (options.cacheFrom ?? []).map((text) => cacheOrigin(text, access)),
+    cacheTo: (options.cacheTo ?? []).map((text) => cacheExport(text, access)),
+    jobs: options.jobs === undefined ? null : jobs(options.jobs),
     freshStages: freshStages(options),
     pull: options.pull ? 'always' : 'missing',
-    plainHttp: options.plainHttp === true ? true : undefined,
+    ...access,
     secrets: new Map((options.secret ?? []).map((text) => secret(text, cli.env))),
     ssh: sshSources(options.ssh ?? [], cli.env),
     entitlements: allowed(options),
@@ -46,6 +53,12 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     archPolicy: options.archPolicy,
     searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),
   };
+}
+
+/** @throws UsageError */
+function jobs(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text) || Number.MAX_SAFE_INTEGER;
+  throw new UsageError('USAGE', { message: `--jobs ${text} is no number of steps`, hint: '--jobs 4' });
 }
 
 /** @throws UsageError */

@@ -21,6 +21,8 @@ export interface SolverEffects {
   /** What the vertex reads; null when finding out costs as much as executing it. */
   findInputs(vertex: WorkVertex, solved: SolvedVertices, signal: AbortSignal): Promise<KeyInputs | null>;
   lookupCache(key: string): { readonly diffId: DiffId | null; readonly createdMs: number } | null;
+  /** Looks where other stores keep their results; true if the cache has the key now. */
+  restore(vertex: WorkVertex, key: string): Promise<boolean>;
   /**
    * Waits until no other process executes a vertex of this key; others wait for us until the claim is released. Whoever
    * executed it before has recorded it then, unless it failed.
@@ -167,10 +169,20 @@ async function executeOnce(
   if (!work.useCache(vertex)) return execute(vertex, stack, solved, inputs, work);
   const claim = await work.effects.claim(vertex, key, work.signal);
   try {
-    return lookup(vertex, key, stack, work) ?? (await execute(vertex, stack, solved, inputs, work));
+    const known = lookup(vertex, key, stack, work) ?? (await restored(vertex, key, stack, work));
+    return known ?? (await execute(vertex, stack, solved, inputs, work));
   } finally {
     claim.release();
   }
+}
+
+async function restored(
+  vertex: WorkVertex,
+  key: string,
+  stack: readonly DiffId[],
+  work: Work,
+): Promise<Outcome | null> {
+  return (await work.effects.restore(vertex, key)) ? lookup(vertex, key, stack, work) : null;
 }
 
 async function execute(
@@ -192,6 +204,8 @@ async function execute(
     effects.recordCache(key, made);
     return { solved: stacked(stack, diffId, made.createdMs), cached: false, layerBytes };
   }
+  // Another machine's files have other times: the result that later steps are known for is the one that is kept.
+  if (known === null && effects.lookupCache(key) === null) await effects.restore(vertex, key);
   const kept = effects.adoptCache(key, made);
   // Only now known: files were read once, for the layer and for the key. A touched but equal file still ends as a hit.
   const cached = known === null && kept !== made;

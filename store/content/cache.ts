@@ -27,13 +27,20 @@ export function recordCache(store: Store, key: string, record: NewCacheRecord): 
 /**
  * Records unless there is a record already, whose layer is held then.
  *
+ * @param isUsable false for a record that the new one replaces
  * @returns the record that is there: `record` itself if it was the first
  * @throws StoreError STORE_READ_ONLY, STORE_FULL
  */
-export function adoptCache<T extends CacheRecord>(store: Store, key: string, record: T): T | CacheRecord {
+export function adoptCache<T extends CacheRecord>(
+  store: Store,
+  key: string,
+  record: T,
+  isUsable: (known: CacheRecord) => boolean = () => true,
+): T | CacheRecord {
   return store.database.transaction(() => {
     const known = lookupCache(store, key);
-    if (known === null) recordCache(store, key, record);
-    return known ?? record;
+    if (known !== null && isUsable(known)) return known;
+    recordCache(store, key, record);
+    return record;
   });
 }

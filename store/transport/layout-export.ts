@@ -46,6 +46,26 @@ export async function exportLayout(
   const { compression = 'none', level, tag, index, annotations = {}, onProgress, signal } = options;
   const choice = compression === 'own' ? null : { compression, level };
   const { root, documents, files } = await prepareBlobs(store, lease, { image, index }, choice, onProgress);
+  const notes = { ...annotations, ...(tag !== undefined && { [refName]: tag }) };
+  const entry = Object.keys(notes).length > 0 ? { ...root, annotations: notes } : root;
+  await writeLayout(dir, { files, documents, entry, onProgress, signal });
+  return root.digest;
+}
+
+/** What one entry of a layout consists of. */
+export interface LayoutParts {
+  readonly files: readonly { readonly descriptor: Descriptor; readonly path: string }[];
+  readonly documents: readonly Buffer[];
+  readonly entry: Descriptor;
+  /** The new index.json; by default the entries that are there, with this one in the place of its namesake. */
+  readonly index?: (() => Promise<Buffer>) | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Adds an entry to a layout, or makes one of it. @throws StoreError LAYOUT_DIR_NOT_EMPTY, BLOB_DAMAGED */
+export async function writeLayout(dir: string, parts: LayoutParts): Promise<void> {
+  const { files, documents, entry, index = () => indexWith(dir, entry), onProgress, signal } = parts;
   await prepareDir(dir);
   for (const { descriptor, path } of files) {
     await copyBlob(path, descriptor, blobFile(dir, descriptor.digest), signal);
@@ -55,10 +75,7 @@ export async function exportLayout(
     await replaceFile(blobFile(dir, descriptorOf(bytes, '').digest), bytes);
   }
   await replaceFile(join(dir, 'oci-layout'), layoutMarker);
-  const notes = { ...annotations, ...(tag !== undefined && { [refName]: tag }) };
-  const entry = Object.keys(notes).length > 0 ? { ...root, annotations: notes } : root;
-  await replaceFile(join(dir, 'index.json'), await indexWith(dir, entry));
-  return root.digest;
+  await replaceFile(join(dir, 'index.json'), await index());
 }
 
 export const layoutMarker = Buffer.from('{"imageLayoutVersion":"1.0.0"}');

@@ -31,7 +31,8 @@ export async function importLayout(
   return receiveImage(store, lease, resolved, dir, (layer) => folder.open(layer), options);
 }
 
-async function openLayout(dir: string): Promise<BlobFolder> {
+/** @throws StoreError LAYOUT_NOT_FOUND, LAYOUT_INVALID */
+export async function openLayout(dir: string): Promise<BlobFolder> {
   const marker = await readLayoutFile(dir, 'oci-layout');
   const index = await readLayoutFile(dir, 'index.json');
   if (marker === null || index === null) {

@@ -85,6 +85,7 @@ function memory(
       return { diffId: layer(name), layerBytes: 1, inputs: { content: 'same' } };
     },
     recordCache: (key, record) => void cache.set(key, record),
+    restore: async () => false,
     adoptCache: (key, record) => {
       const kept = cache.get(key) ?? record;
       cache.set(key, kept);
