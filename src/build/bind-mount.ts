@@ -65,7 +65,7 @@ async function contextFiles(
   return { kind: 'layers', layers: [{ kind: 'tree', dir: context.dir }], hidden, path };
 }
 
-interface Located {
+export interface Located {
   /** Without symlinks. */
   readonly path: RawPath;
   /** Null: all of it. */
@@ -73,7 +73,7 @@ interface Located {
 }
 
 /** @throws BuildError MOUNT_SOURCE_NOT_FOUND */
-function locate(source: SourceTree, mount: BindMount): Located {
+export function locate(source: SourceTree, mount: Pick<BindMount, 'source' | 'at'>): Located {
   const wanted = rawPath(mount.source.replace(/^\/+|\/+$/g, ''));
   const path = resolveLinks((at) => source.lookup(at), wanted, true);
   if (path === '') return { path, top: null };
@@ -98,7 +98,7 @@ function locate(source: SourceTree, mount: BindMount): Located {
  * One digest over what is to be seen: names, types, modes, owners, contents; never times, nor where it lies. The mode of
  * the root doesn't count: a context's is what git or an archive made of it.
  */
-async function treeDigest(source: SourceTree, { path, top }: Located): Promise<string> {
+export async function treeDigest(source: SourceTree, { path, top }: Located): Promise<string> {
   const below = top === null || top.type === 'dir' ? await source.walk(path) : [];
   const found = top === null ? below : [top, ...below];
   const files = found.filter((entry) => entry.content !== null);

@@ -1,7 +1,8 @@
 // The caches of one step: their directories, held as long as it runs.
 import { type Host, rawPath } from '#native';
-import { type CacheMountUse, type CacheMountWish, cacheMountName, useCacheMount } from '#store';
+import { type CacheMountKey, type CacheMountUse, type CacheMountWish, cacheMountName, useCacheMount } from '#store';
 import type { RunMount, RunVertex } from '../graph/index.js';
+import type { CacheSeed } from './cache-seed.js';
 import type { Job } from './job.js';
 
 type CacheMount = Extract<RunMount, { kind: 'cache' }>;
@@ -21,13 +22,19 @@ const quietMs = 200;
  *
  * @throws the reason of `signal`
  */
-export async function openCaches(job: Job, vertex: RunVertex, host: Host, signal: AbortSignal): Promise<StepCaches> {
+export async function openCaches(
+  job: Job,
+  vertex: RunVertex,
+  seeds: ReadonlyMap<RunMount, CacheSeed>,
+  host: Host,
+  signal: AbortSignal,
+): Promise<StepCaches> {
   const wishes = new Map<string, CacheMountWish>();
-  const nameOf = (mount: CacheMount): string => cacheMountName(keyOf(mount));
+  const nameOf = (mount: CacheMount): string => cacheMountName(keyOf(mount, seeds.get(mount)));
   for (const mount of vertex.mounts) {
     if (mount.kind !== 'cache') continue;
     const name = nameOf(mount);
-    wishes.set(name, stricter(wishes.get(name), wishOf(mount, host)));
+    wishes.set(name, stricter(wishes.get(name), wishOf(mount, seeds.get(mount), host)));
   }
   const uses = new Map<string, CacheMountUse>();
   const release = (): void => {
@@ -57,18 +64,19 @@ function stricter(a: CacheMountWish | undefined, b: CacheMountWish): CacheMountW
   return order.indexOf(a.sharing) >= order.indexOf(b.sharing) ? a : b;
 }
 
-function keyOf({ id, namespace, mode, uid, gid }: CacheMount) {
-  return { id, namespace, mode, uid, gid, from: null };
+function keyOf({ id, namespace, mode, uid, gid }: CacheMount, seed: CacheSeed | undefined): CacheMountKey {
+  return { id, namespace, mode, uid, gid, from: seed?.digest ?? null };
 }
 
 /** The host makes the directory: only there are the image's ids known. Later steps find it as the earlier ones left it. */
-function wishOf(mount: CacheMount, host: Host): CacheMountWish {
+function wishOf(mount: CacheMount, seed: CacheSeed | undefined, host: Host): CacheMountWish {
   const { uid, gid, mode, sharing } = mount;
   return {
-    ...keyOf(mount),
+    ...keyOf(mount, seed),
     sharing,
-    origin: null,
+    origin: seed?.origin ?? null,
     fill: (dir) => {
+      if (seed !== undefined) return seed.fill(host, dir);
       const mtimeSec = Math.floor(Date.now() / 1000);
       const meta = { mode: mode ?? 0o755, uid: uid ?? 0, gid: gid ?? 0, mtimeSec, mtimeNsec: 0, xattrs: [] };
       return host.applyTree(dir, [{ op: 'dir', path: rawPath(''), meta }]);

@@ -27,6 +27,7 @@ import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
 import { type BindIo, bindDigests, bindFiles } from './bind-mount.js';
 import { openCaches } from './cache-mount.js';
+import { cacheSeeds, seedDigests } from './cache-seed.js';
 import { claim } from './claim.js';
 import { openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
@@ -91,12 +92,16 @@ export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { c
     return plan;
   };
 
+  const mountDigests = async (vertex: RunVertex, solved: SolvedVertices): Promise<KeyInputs> => ({
+    ...(await bindDigests(vertex, solved, binds)),
+    ...(await seedDigests(vertex, solved, binds)),
+  });
   const findInputs = async (
     vertex: WorkVertex,
     solved: SolvedVertices,
     signal: AbortSignal,
   ): Promise<KeyInputs | null> => {
-    if (vertex.kind === 'run') return bindDigests(vertex, solved, binds);
+    if (vertex.kind === 'run') return mountDigests(vertex, solved);
     if (vertex.kind === 'mkdir') return {};
     const plan = await planOf(vertex, solved, signal);
     return isCold(plan) ? null : { content: await plan.contentKey() };
@@ -119,7 +124,7 @@ export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { c
     const machine = await openHost();
     const mounts = await stacks.mounts(stack, machine);
     const files = await bindFiles(vertex, solved, machine, binds);
-    const caches = await openCaches(job, vertex, machine, signal);
+    const caches = await openCaches(job, vertex, await cacheSeeds(vertex, solved, binds), machine, signal);
     const { scratchDir } = await runStep(vertex, {
       host: machine,
       lease,
@@ -135,7 +140,7 @@ export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { c
     }).finally(caches.release);
     const committed = await commitUpper(io.store, lease, machine, scratchDir);
     if (committed) reportLayer(job, vertex, committed);
-    return executed(committed, await bindDigests(vertex, solved, binds));
+    return executed(committed, await mountDigests(vertex, solved));
   };
 
   return {

@@ -2,12 +2,11 @@
 import { posix } from 'node:path';
 import { BuildError } from '../base/index.js';
 import { type Mount, type MountFlag, parseMount } from '../buildfile/index.js';
-import { notSupported } from './refuse.js';
 import { fileSource, lookupIn, type PlanContext, type StageState } from './stage-state.js';
 import type { FileSource, RunMount } from './types.js';
 import { expand } from './variables.js';
 
-/** @throws BuildError MOUNT_INVALID, NOT_SUPPORTED; whatever is wrong with a from= */
+/** @throws BuildError MOUNT_INVALID, MOUNT_SOURCE_NOT_FOUND; whatever is wrong with a from= */
 export function planMounts(context: PlanContext, state: StageState, flags: readonly MountFlag[]): RunMount[] {
   let agents = 0;
   return flags.map((flag) => {
@@ -30,19 +29,7 @@ function planMount(context: PlanContext, state: StageState, mount: Mount, agent:
         at,
       };
     case 'cache':
-      requireOwnCache(mount);
-      return {
-        kind: 'cache',
-        id: mount.id ?? cleanTarget(mount.target ?? ''),
-        namespace: context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? '',
-        sharing: mount.sharing ?? 'shared',
-        target: targetPath(state, mount, mount.target ?? ''),
-        readonly: mount.readonly,
-        mode: mount.mode,
-        uid: mount.uid,
-        gid: mount.gid,
-        at,
-      };
+      return planCache(context, state, mount);
     case 'tmpfs':
       return { kind: 'tmpfs', target: targetPath(state, mount, mount.target ?? ''), sizeBytes: mount.sizeBytes, at };
     case 'secret':
@@ -57,10 +44,32 @@ function bindSource(context: PlanContext, state: StageState, { from }: Mount): F
   return fileSource(context, state, { flag: 'from', word: from });
 }
 
-/** A cache that only this mount's id and owner decide about. */
-function requireOwnCache({ keys }: Mount): void {
-  const from = keys.get('from') ?? keys.get('source');
-  if (from) throw notSupported('a cache that begins with files from elsewhere', from.at);
+/** Mode and owner are those of a directory that is made; one that is copied keeps its own, as with BuildKit. */
+function planCache(context: PlanContext, state: StageState, mount: Mount): RunMount {
+  const { from, at } = mount;
+  const source = posix.join('/', mount.source ?? '');
+  const isCopied = source !== '/';
+  if (isCopied && !from?.text) {
+    throw new BuildError('MOUNT_SOURCE_NOT_FOUND', {
+      message: `a new cache is empty, it has no ${source}`,
+      hint: 'add from= with the stage, image or context that has it, or leave out source=',
+      at: mount.keys.get('source')?.at ?? at,
+    });
+  }
+  return {
+    kind: 'cache',
+    id: mount.id ?? cleanTarget(mount.target ?? ''),
+    namespace: context.options.buildArgs.get('BUILDKIT_CACHE_MOUNT_NS') ?? '',
+    sharing: mount.sharing ?? 'shared',
+    from: from?.text ? fileSource(context, state, { flag: 'from', word: from }) : null,
+    source,
+    target: targetPath(state, mount, mount.target ?? ''),
+    readonly: mount.readonly,
+    mode: isCopied ? null : mount.mode,
+    uid: isCopied ? null : mount.uid,
+    gid: isCopied ? null : mount.gid,
+    at,
+  };
 }
 
 /** A cache without an id has its target's, as it is written. */

@@ -38,6 +38,10 @@ export type RunMount =
       /** What BUILDKIT_CACHE_MOUNT_NS says: caches of different namespaces have nothing in common. */
       readonly namespace: string;
       readonly sharing: 'shared' | 'private' | 'locked';
+      /** Whose files a new cache begins with; null: none. */
+      readonly from: FileSource | null;
+      /** Absolute, the directory of `from` that is copied. */
+      readonly source: string;
       readonly target: string;
       readonly readonly: boolean;
       /** Of the directory when it is new. */

@@ -92,7 +92,7 @@ function mountDefinition({ at: _, ...mount }: RunMount): object {
       return does;
     }
     case 'cache': {
-      const { id: _id, namespace: _namespace, sharing: _sharing, ...does } = mount;
+      const { id: _id, namespace: _namespace, sharing: _sharing, from: _from, source: _source, ...does } = mount;
       return does;
     }
     default:

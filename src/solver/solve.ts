@@ -246,7 +246,7 @@ function neededBy(vertex: Vertex): VertexId[] {
     vertex.kind === 'copy'
       ? [vertex.from]
       : vertex.kind === 'run'
-        ? vertex.mounts.flatMap((mount) => (mount.kind === 'bind' ? [mount.from] : []))
+        ? vertex.mounts.flatMap((mount) => ('from' in mount && mount.from !== null ? [mount.from] : []))
         : [];
   return [vertex.parent, ...sources.flatMap((source) => (source.kind === 'vertex' ? [source.vertex] : []))];
 }

@@ -31,7 +31,7 @@ export interface CacheMountRecord extends CacheMountKey {
 
 /** Name of the first directory of a key; others of it have '-1', '-2' and so on behind it. */
 export function cacheMountName({ id, namespace, mode, uid, gid, from }: CacheMountKey): string {
-  const owner = [id, uid ?? 0, gid ?? 0, mode ?? 0o755];
+  const owner = from === null ? [id, uid ?? 0, gid ?? 0, mode ?? 0o755] : [id, uid, gid, mode];
   const more = namespace === '' && from === null ? [] : [namespace, from];
   return createHash('sha256')
     .update(JSON.stringify([...owner, ...more]))
