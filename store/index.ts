@@ -58,7 +58,7 @@ export { overlayToDrafts } from './format/overlay-drafts.js';
 export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';
 export { treeOps } from './format/tree-ops.js';
-export { openView, visibleLayers } from './format/view.js';
+export { openLayerSources, openView, visibleLayers } from './format/view.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
   encodeManifest,

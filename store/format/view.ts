@@ -15,9 +15,27 @@ import { readTreeSource } from './tree-source.js';
 /**
  * The files of `layers`, base first. Layers are read when a path first leads to them; their files must stay in place
  * until `close`.
+ *
+ * @param sources what other views have read of the same layers
  */
-export function openView(layers: readonly Layer[]): RootView {
-  return new View(layers);
+export function openView(layers: readonly Layer[], sources: LayerSources = openLayerSources()): RootView {
+  return new View(layers, sources);
+}
+
+/** What views share that have layers in common, as the stacks of a build's steps do. */
+export interface LayerSources {
+  read(layer: Layer): LayerSource;
+}
+
+export function openLayerSources(): LayerSources {
+  const known = new Map<string, LayerSource>();
+  return {
+    read(layer) {
+      const source = known.get(layer.tarPath) ?? readSource(layer);
+      known.set(layer.tarPath, source);
+      return source;
+    },
+  };
 }
 
 /**
@@ -62,12 +80,14 @@ interface Walk {
 
 class View implements RootView {
   readonly #layers: readonly Layer[];
+  readonly #shared: LayerSources;
   readonly #sources: (LayerSource | undefined)[] = [];
   readonly #tars = new Map<number, number>();
   #root: Directory | undefined;
 
-  constructor(layers: readonly Layer[]) {
+  constructor(layers: readonly Layer[], shared: LayerSources) {
     this.#layers = layers;
+    this.#shared = shared;
   }
 
   lookup(path: RawPath, follow: boolean): ViewEntry | null {
@@ -238,7 +258,7 @@ class View implements RootView {
   #source(layer: number): LayerSource {
     let source = this.#sources[layer];
     if (!source) {
-      source = readSource(this.#layers[layer]!);
+      source = this.#shared.read(this.#layers[layer]!);
       this.#sources[layer] = source;
     }
     return source;
