@@ -1,8 +1,12 @@
 #!/bin/sh
-# npm run bench [-- WORD]: all scenarios, or those whose name holds WORD. BENCH_RUNS sets the number of runs.
+# npm run bench [-- WORD]: all scenarios, or those whose name holds WORD ('scaling' is one). BENCH_RUNS sets the number of runs.
 set -eu
 cd "$(dirname "$0")/.."
 [ -f dist/main.cjs ] || sh scripts/setup.sh
 mkdir -p dist
 node_modules/.bin/esbuild scripts/bench/main.ts --bundle --platform=node --format=esm --log-level=error --outfile=dist/.bench.mjs
+node_modules/.bin/esbuild scripts/bench/in-process.ts --bundle --platform=node --format=cjs --target=node20 \
+  --supported:dynamic-import=false --external:koffi --external:@libsql/* --external:zstd-codec --log-level=error \
+  --define:import.meta.url=bundleUrl "--banner:js=const bundleUrl = require('node:url').pathToFileURL(__filename).href;" \
+  --outfile=dist/.bench-in-process.cjs
 exec node dist/.bench.mjs "$@"

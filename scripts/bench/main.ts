@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Figure, measure } from './measure.js';
+import { scaling } from './scaling.js';
 import { type Bench, type Scenario, scenarios } from './scenarios.js';
 
 const runs = Number(process.env.BENCH_RUNS ?? 5);
@@ -21,6 +22,7 @@ function main(): void {
       if (only === undefined || scenario.name.includes(only))
         report(scenario, measure(scenario.contenders, runs, process.env));
     }
+    if (only === undefined || 'scaling'.includes(only)) scaling(bench, runs);
     console.log('\n# the machine in the same run');
     machine(dir);
   } finally {

@@ -28,6 +28,7 @@ export function scenarios(bench: Bench): Scenario[] {
   return [
     startUp(bench),
     rebuild(bench),
+    largeContext(bench),
     manySteps(bench),
     emptyStep(bench),
     manyFilesStep(bench),
@@ -88,6 +89,42 @@ function rebuild(bench: Bench): Scenario[] {
         { name: 'node -e 0', command: () => 'env -u NODE_EXTRA_CA_CERTS node -e 0' },
         { name: 'tsbuild', prepare: (run) => run === 0 && sh(build), command: () => build },
         ...peers(bench, { name: 'buildah', prepare: (run) => run === 0 && sh(peer), command: () => peer }),
+      ],
+    },
+  ];
+}
+
+function largeContext(bench: Bench): Scenario[] {
+  const dir = context(bench, 'large', { Buildfile: 'FROM scratch\nCOPY tree /tree\n' });
+  writeTree(join(dir, 'tree'));
+  const build = tsbuild(bench, 'store', `@STORE -t large:1 ${dir}`);
+  const scan = `node ${join(bench.root, 'dist/.bench-in-process.cjs')} scan ${dir} ${join(bench.dir, 'scan-cache')}`;
+  const node = { name: 'node -e 0', command: () => 'env -u NODE_EXTRA_CA_CERTS node -e 0' };
+  return [
+    {
+      name: `scan of an unchanged context of ${fileCount} files, in the process`,
+      goal: '60 ms',
+      contenders: [
+        { name: 'find -newer', command: () => `find ${dir} -newer /proc/self/exe -size +1000k` },
+        {
+          name: 'tsbuild',
+          prepare: (run) => run === 0 && sh(scan),
+          command: () => scan,
+          figure: (_ms, output) => Number(output),
+        },
+      ],
+    },
+    {
+      name: `unchanged rebuild with ${fileCount} files in the context, cold process`,
+      goal: '200 ms',
+      contenders: [
+        node,
+        { name: 'tsbuild', prepare: (run) => run === 0 && sh(build), command: () => build },
+        ...peers(bench, {
+          name: 'buildah',
+          prepare: (run) => run === 0 && sh(buildah(bench, 'build', `--layers -q -f ${dir}/Buildfile -t large ${dir}`)),
+          command: () => buildah(bench, 'build', `--layers -q -f ${dir}/Buildfile -t large ${dir}`),
+        }),
       ],
     },
   ];
@@ -165,12 +202,7 @@ function manyFilesStep(bench: Bench): Scenario[] {
 function copyManyFiles(bench: Bench): Scenario {
   const dir = context(bench, 'copy', { Buildfile: 'FROM scratch\nCOPY tree /tree\n' });
   const tree = join(dir, 'tree');
-  if (!existsSync(tree)) {
-    for (let i = 0; i < fileCount; i++) {
-      if (i % 200 === 0) mkdirSync(join(tree, `d${i / 200}`), { recursive: true });
-      writeFileSync(join(tree, `d${Math.floor(i / 200)}`, `file-${i}`), `${i} `.repeat(250));
-    }
-  }
+  writeTree(tree);
   const out = join(bench.dir, 'copied');
   return {
     name: `COPY of ${fileCount} files, no cache`,
@@ -192,6 +224,14 @@ function copyManyFiles(bench: Bench): Scenario {
       }),
     ],
   };
+}
+
+function writeTree(tree: string): void {
+  if (existsSync(tree)) return;
+  for (let i = 0; i < fileCount; i++) {
+    if (i % 200 === 0) mkdirSync(join(tree, `d${i / 200}`), { recursive: true });
+    writeFileSync(join(tree, `d${Math.floor(i / 200)}`, `file-${i}`), `${i} `.repeat(250));
+  }
 }
 
 function importBase(bench: Bench): Scenario[] {
