@@ -15,6 +15,8 @@ export interface Finished {
   readonly graph: BuildGraph;
   readonly bases: ReadonlyMap<string, LoadedBase>;
   readonly startedMs: number;
+  /** Of what is in the image. */
+  readonly scanner: LoadedBase | null;
 }
 
 /** How the image was made; the same time and id however often it is asked. */
@@ -24,14 +26,15 @@ export function openDescription(finished: Finished): Describe {
   const end = { invocationId: randomBytes(16).toString('hex'), finishedMs: Date.now() };
   return async (mode) => {
     const attest = await import('../attest/index.js');
-    const { request, graph, bases, startedMs } = finished;
+    const { request, graph, bases, startedMs, scanner } = finished;
+    const images = [...bases.values(), ...(scanner === null ? [] : [scanner])];
     const facts: Facts = {
       ...end,
       startedMs,
       graph,
       buildfile: request.buildfile,
       args: argsOf(request),
-      dependencies: [...basesOf(bases, attest.packageUrl), ...remotesOf(graph)],
+      dependencies: [...imagesOf(images, attest.packageUrl), ...remotesOf(graph)],
       bases: new Map([...bases].map(([key, { ref, digest }]) => [key, `docker-image://${ref}@${digest}`])),
       builderPlatform: hostPlatform(),
       builderId: request.attested.provenance?.builderId ?? '',
@@ -88,11 +91,11 @@ function prefixed(prefix: string, pairs: Iterable<readonly [string, string]>): R
   return Object.fromEntries([...pairs].map(([name, value]) => [`${prefix}:${name}`, value]));
 }
 
-function basesOf(
-  bases: ReadonlyMap<string, LoadedBase>,
+function imagesOf(
+  images: readonly LoadedBase[],
   packageUrl: (name: string, platform: LoadedBase['platform']) => string,
 ): Dependency[] {
-  return [...bases.values()].map(({ ref, digest, platform }) => ({
+  return images.map(({ ref, digest, platform }) => ({
     // A base that is no image's name (host://…, oci-layout://…) is named as the Buildfile does.
     uri: /^[a-z-]+:\/\/|^(oci|docker)-(layout|archive):/.test(ref) ? ref : packageUrl(ref, platform),
     digest: { sha256: digest.slice('sha256:'.length) },

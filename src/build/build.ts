@@ -17,6 +17,7 @@ import { planChecked } from './plan-checked.js';
 import { planOptions } from './plan-options.js';
 import type { BuildIo, BuildRequest } from './request.js';
 import { rewriteTimestamps } from './rewrite-timestamps.js';
+import type { Scanned } from './scan.js';
 import { openSharedCaches } from './shared-caches.js';
 import { type Outcome, writeOutputs } from './write-outputs.js';
 
@@ -59,6 +60,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   announce(graph, request, io);
   warnUnknownStages(file, request, io.emit);
 
+  const scanner = await unlessInterrupted(openScanner(request, io, lease), io.signal);
   const job = { graph, request, io, lease, bases };
   const shared = openSharedCaches(job);
   const effects = openEffects(job, shared);
@@ -74,7 +76,12 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     const epochSec = options.epochSec ?? null;
     const baseLayers = base?.rootfs.diff_ids.length ?? 0;
     const rewritten = once(() => rewriteTimestamps(result.stack, baseLayers, epochSec ?? 0, { io, lease }));
-    const tell = openDescription({ request, graph, bases, startedMs });
+    const tell = openDescription({ request, graph, bases, startedMs, scanner: scanner?.image ?? null });
+    const scan =
+      scanner === null
+        ? null
+        : () =>
+            scanner.scan({ graph, io, lease, ...effects.files, layersOf: (vertex) => outcome(solved, vertex).stack });
     const outputs: Result = {
       io,
       lease,
@@ -83,7 +90,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
       stack: async (rewrite) => (rewrite && epochSec !== null ? rewritten() : result.stack),
       config: (stack) =>
         assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec }),
-      attest: openAttestation(request, tell, null, { io, lease }),
+      attest: openAttestation(request, tell, scan, { io, lease }),
     };
     const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
     await unlessInterrupted(shared.write(result.stack), io.signal);
@@ -92,6 +99,15 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     await effects.close();
     shared.close();
   }
+}
+
+/** Null where nobody asked what is in the image. */
+async function openScanner(request: BuildRequest, io: BuildIo, lease: Lease) {
+  const { sbom } = request.attested;
+  if (sbom === null) return null;
+  const { loadScanner, scanImage } = await import('./scan.js');
+  const image = await loadScanner(sbom, { request, io, lease });
+  return { image, scan: (scanned: Scanned) => scanImage(scanned, sbom, image) };
 }
 
 function once(make: () => Promise<readonly DiffId[]>): () => Promise<readonly DiffId[]> {

@@ -29,21 +29,27 @@ import { type BindIo, bindDigests, bindFiles } from './bind-mount.js';
 import { openCaches } from './cache-mount.js';
 import { cacheSeeds, seedDigests } from './cache-seed.js';
 import { claim } from './claim.js';
-import { openContexts } from './contexts.js';
+import { type Contexts, openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
 import { originOfLayer, sourceOfVertex } from './origin.js';
 import { openRemotes } from './remotes.js';
 import { isTooOld, type SharedCaches } from './shared-caches.js';
 import type { Agents } from './ssh-agents.js';
-import { openStacks } from './stacks.js';
+import { openStacks, type Stacks } from './stacks.js';
 import { reportUnmatched } from './unmatched.js';
 
 /** Above these, reading files once for the layer and taking the key from that beats reading them for the key first. */
 const coldFiles = 200;
 const coldBytes = 8 * 1024 * 1024;
 
-export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { close(): Promise<void> } {
+export function openEffects(
+  job: Job,
+  shared: SharedCaches,
+): SolverEffects & {
+  readonly files: { readonly stacks: Stacks; readonly contexts: Contexts };
+  close(): Promise<void>;
+} {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
@@ -144,6 +150,7 @@ export function openEffects(job: Job, shared: SharedCaches): SolverEffects & { c
   };
 
   return {
+    files: { stacks, contexts },
     loadBase: async (vertex) => {
       if (vertex.base === null) return [];
       const base = job.bases.get(vertex.base);

@@ -2,7 +2,7 @@
 import { closest } from '../base/index.js';
 import type { Attested } from '../build/index.js';
 import type { BuildOptions } from './build-options.js';
-import { imageName } from './build-values.js';
+import { given, imageName } from './build-values.js';
 import { UsageError } from './cli.js';
 import { booleanField, splitFields } from './fields.js';
 
@@ -100,10 +100,9 @@ function provenanceOf(asked: Asked | null): Attested['provenance'] {
 
 function sbomOf(asked: Asked | null): Attested['sbom'] {
   if (asked === null) return null;
-  if (Date.now() > 0) throw new UsageError('USAGE', { message: '--sbom is not there yet', hint: 'leave it out' });
   const { generator = defaultGenerator, ...more } = Object.fromEntries(asked.fields);
   const { type: _type, disabled: _disabled, ...parameters } = more;
-  imageName(generator);
+  given(asked.option, generator, imageName);
   return { generator, parameters: new Map(Object.entries(parameters)) };
 }
 

@@ -8,6 +8,7 @@ export { contextSource, type SourceEntry, type SourceTree, viewSource } from './
 export type { CopyIo } from './copy-tasks.js';
 export { downloadSource } from './download-source.js';
 export { planMkdir } from './mkdir.js';
+export { OutputTail } from './output-tail.js';
 export { lookupOwner, lookupUser, type Owner, type StepUser } from './owner.js';
 export { type RunIo, runStep } from './run.js';
 export { type RunImageIo, type RunImageRequest, runImage } from './run-image.js';

@@ -1,6 +1,6 @@
 // A program from a finished image, in the same kind of container as a RUN step. What it writes is thrown away.
 import { mkdirSync } from 'node:fs';
-import type { Host, LayerMount, StepExit, StepHandlers } from '#native';
+import type { Host, LayerMount, StepExit, StepHandlers, StepMount, StepStack } from '#native';
 import type { ImageConfig, Lease, RootView } from '#store';
 import { BuildError } from '../base/index.js';
 import { hostPlatform, requireRunnable } from '../platform/index.js';
@@ -21,6 +21,9 @@ export interface RunImageRequest {
   readonly hostname: string;
   readonly network: 'host' | 'none';
   readonly stdin: 'null' | 'inherit';
+  /** More that it sees. */
+  readonly stacks?: readonly StepStack[];
+  readonly mounts?: readonly StepMount[];
 }
 
 export interface RunImageIo {
@@ -71,8 +74,11 @@ export async function runImage(request: RunImageRequest, io: RunImageIo): Promis
         groups: user.groups,
         hostname: request.hostname,
         network: request.network,
-        stacks: [],
-        mounts: networkFiles({ network: request.network, hostname: request.hostname, extraHosts: [] }),
+        stacks: request.stacks ?? [],
+        mounts: [
+          ...networkFiles({ network: request.network, hostname: request.hostname, extraHosts: [] }),
+          ...(request.mounts ?? []),
+        ],
         cgroups: cgroup.dirs,
         limits: [],
         confined: true,

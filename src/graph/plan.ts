@@ -18,7 +18,7 @@ import {
 } from './stage-state.js';
 import { allStages, type NeededStage, type NeededStages, neededStages } from './stages.js';
 import type { BuildGraph, PlannedStage, Vertex, VertexId } from './types.js';
-import { expand, proxyVariables, unusedArguments } from './variables.js';
+import { expand, proxyVariables, scanOf, unusedArguments } from './variables.js';
 
 /**
  * The graph of what the target needs, and the image that comes out.
@@ -74,8 +74,11 @@ function planStages(
   const stages: PlannedStage[] = [];
   for (const [index, stage] of needed.stages) {
     const first = vertices.length;
-    states.set(index, planStage(context, index, stage, states));
-    stages.push({ name: stage.stage.from.name, index: stage.stage.index, first, end: vertices.length });
+    const state = planStage(context, index, stage, states);
+    states.set(index, state);
+    const { name } = stage.stage.from;
+    const common = { name, index: stage.stage.index, first, end: vertices.length };
+    stages.push({ ...common, result: state.vertex, scan: scanOf(name, state.args, options.buildArgs) });
   }
   return { context, states, vertices, stages };
 }

@@ -184,6 +184,10 @@ export interface PlannedStage {
   readonly first: VertexId;
   /** The vertex after its last one. */
   readonly end: VertexId;
+  /** Whose files it has. */
+  readonly result: VertexId;
+  /** What its ARGs want of an SBOM scanner: to look at its files, and at the build context. */
+  readonly scan: { readonly stage: boolean; readonly context: boolean };
 }
 
 export interface BuildGraph {

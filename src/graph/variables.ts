@@ -91,9 +91,25 @@ export function unusedArguments(
   });
 }
 
+const scanContext = 'BUILDKIT_SBOM_SCAN_CONTEXT';
+const scanStage = 'BUILDKIT_SBOM_SCAN_STAGE';
+
 /** Arguments that say what an SBOM scanner shall look at: no variables, as with BuildKit. */
 export function isForScanners(name: string): boolean {
-  return name === 'BUILDKIT_SBOM_SCAN_CONTEXT' || name === 'BUILDKIT_SBOM_SCAN_STAGE';
+  return name === scanContext || name === scanStage;
+}
+
+/** What they say of a stage: true, false, or the names of the stages that are meant. Given ones count undeclared, too. */
+export function scanOf(
+  stage: string | null,
+  args: ReadonlyMap<string, string | null>,
+  buildArgs: ReadonlyMap<string, string>,
+): { readonly stage: boolean; readonly context: boolean } {
+  const wants = (name: string): boolean => {
+    const value = args.get(name) ?? buildArgs.get(name) ?? '';
+    return /^(1|t|T|TRUE|true|True)$/.test(value) || (stage !== null && value.split(',').includes(stage));
+  };
+  return { stage: wants(scanStage), context: wants(scanContext) };
 }
 
 function platformVariables(prefix: string, { os, architecture, variant }: Platform): [string, string][] {

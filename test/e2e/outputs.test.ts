@@ -36,6 +36,11 @@ function json(bytes: Buffer | string) {
   return JSON.parse(String(bytes));
 }
 
+interface Spdx {
+  readonly predicateType: string;
+  readonly predicate: { readonly name: string; readonly files: readonly { readonly fileName: string }[] };
+}
+
 function unpacked(cwd: string, archive: string): string {
   const dir = join(cwd, `${archive}.d`);
   mkdirSync(dir);
@@ -334,6 +339,104 @@ describe('provenance', () => {
     expect(output(await person.run(['push', '-q', 'kept:2', `store://${other}`], { cwd })).trim()).toBe(digest);
     expect(output(await person.run(['--store', other, 'run', 'kept:2']))).toBe('hi\n');
     expect(output(await person.run(['rmi', 'kept:2']))).toContain(`Deleted: ${digest}`);
+  });
+});
+
+describe('a bill of materials', () => {
+  /** Writes SPDX documents that list files, as the protocol has it. */
+  const scanner = `#!/bin/sh
+set -e
+scan() {
+  {
+    printf '{"spdxVersion":"SPDX-2.3","name":"%s","files":[' "$(basename "$1")"
+    sep=
+    (cd "$1" && find . -type f | sort) | while read -r f; do printf '%s{"fileName":"%s"}' "$sep" "\${f#./}"; sep=,; done
+    printf '],"mode":"%s"}' "$BUILDKIT_SCAN_mode"
+  } > "$BUILDKIT_SCAN_DESTINATION/$(basename "$1").spdx.json"
+  touch "$1/written" 2> /dev/null && echo "the files are not read-only" && exit 9
+  true
+}
+scan "$BUILDKIT_SCAN_SOURCE"
+if [ -d "\${BUILDKIT_SCAN_SOURCE_EXTRAS:-/none}" ]; then
+  for each in "$BUILDKIT_SCAN_SOURCE_EXTRAS"/*; do scan "$each"; done
+fi
+`;
+  const scannerImage = 'FROM host://sh,coreutils,find\nCOPY --chmod=755 scan.sh /\nCMD ["/scan.sh"]\n';
+
+  async function makeScanner(by: Person, script: string): Promise<void> {
+    const cwd = context(by, { Buildfile: scannerImage, 'scan.sh': script });
+    output(await by.run(['-t', 'scanner:1', '.'], { cwd }));
+  }
+
+  for (const by of people()) {
+    test(`of the image, its stages and its context, as ${by.name}`, async () => {
+      await makeScanner(by, scanner);
+      const Buildfile = `FROM scratch AS build
+ARG BUILDKIT_SBOM_SCAN_STAGE=build
+COPY sub /built
+FROM scratch AS unasked
+COPY a /
+FROM scratch
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
+COPY --from=build /built/b /b
+COPY --from=unasked /a /a
+`;
+      const cwd = context(by, { Buildfile, '.dockerignore': 'secret\n', secret: 'x' });
+      const words = [
+        '--attest',
+        'type=sbom,generator=scanner:1,mode=quick',
+        '--provenance=mode=min',
+        '-o',
+        'type=oci,dest=o.tar',
+      ];
+      output(await by.run([...words, '.'], { cwd }));
+      const dir = unpacked(cwd, 'o.tar');
+      const index = json(blob(dir, json(readFileSync(join(dir, 'index.json'))).manifests[0].digest));
+      const { layers } = json(blob(dir, index.manifests[1].digest));
+      const statements = layers.map(({ digest }: { digest: string }) => json(blob(dir, digest)));
+      const spdx = statements.filter((each: Spdx) => each.predicateType === 'https://spdx.dev/Document');
+      const files = spdx.map(({ predicate }: Spdx) => [
+        predicate.name,
+        predicate.files.map(({ fileName }) => fileName),
+      ]);
+      expect(files).toEqual([
+        ['sbom', ['a', 'b']],
+        ['sbom-build', ['built/b']],
+        ['sbom-context', ['.dockerignore', 'Buildfile', 'a', 'sub/b']],
+      ]);
+      expect(spdx[0].predicate.mode).toBe('quick');
+      expect(spdx[0].subject[0].digest.sha256).toBe(index.manifests[0].digest.slice('sha256:'.length));
+      const { resolvedDependencies } = statements.at(-1).predicate.buildDefinition;
+      expect(resolvedDependencies.map(({ uri }: { uri: string }) => uri)).toEqual([
+        expect.stringMatching(/^pkg:docker\/scanner@1/),
+      ]);
+    });
+  }
+
+  test('a scanner that fails, says nothing, or lies is told, and nothing is named', async () => {
+    const cases = [
+      ['#!/bin/sh\necho no licence; exit 3\n', 'error[SBOM_FAILED]: the scanner scanner:1 ended with 3', 'no licence'],
+      ['#!/bin/sh\ntrue\n', 'error[SBOM_INVALID]: the scanner scanner:1 wrote nothing', 'NAME.spdx.json'],
+      [
+        '#!/bin/sh\nln -s /etc/passwd "$BUILDKIT_SCAN_DESTINATION/x.spdx.json"\n',
+        'error[SBOM_INVALID]: the scanner scanner:1 wrote "x.spdx.json", which can\'t be read',
+        'generator=IMAGE',
+      ],
+      [
+        '#!/bin/sh\necho \'{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1"}\' > "$BUILDKIT_SCAN_DESTINATION/x.spdx.json"\n',
+        'error[SBOM_INVALID]: the scanner scanner:1 may not say in "x.spdx.json" how the image was made',
+        'generator=IMAGE',
+      ],
+    ] as const;
+    const cwd = context(person);
+    for (const [script, message, more] of cases) {
+      await makeScanner(person, script);
+      const { code, stderr } = await person.run(['-t', 'unscanned:1', '--sbom=generator=scanner:1', '.'], { cwd });
+      expect(code).toBe(1);
+      expect(stderr).toContain(message);
+      expect(stderr).toContain(more);
+    }
+    expect((await person.run(['inspect', 'unscanned:1'])).code).toBe(1);
   });
 });
 
