@@ -70,7 +70,10 @@ const stages: Readonly<Record<string, StageWords>> = {
       EINVAL: 'the store must lie on a file system that OverlayFS can write to, such as ext4, xfs, btrfs or tmpfs',
     },
   },
-  TARGET: { doing: 'could not make the mount point' },
+  TARGET: {
+    doing: 'could not make the mount point',
+    hints: { EROFS: 'it lies in another mount, which is read-only and has no such place: choose another target' },
+  },
   PROC: { doing: 'could not mount or mask', hints: { EPERM: masked } },
   SYS: { doing: 'could not mount', hints: { EPERM: masked } },
   DEV: { doing: 'could not set up /dev:' },

@@ -67,7 +67,7 @@ function layerPath(layer: LayerMount): string {
 }
 
 function encodeLayer(layer: LayerMount, held: HeldLayers | undefined): Buffer {
-  if (layer.kind === 'tree') return record('L', ['tree', layer.dir]);
+  if (layer.kind === 'tree') return record('L', ['tree', layer.dir, layer.ownerIsRoot ? 1 : 0]);
   const descriptor = held?.descriptors.get(layer.index);
   return record('L', ['index', layer.index, layer.tar, ...(descriptor === undefined ? [] : [descriptor])]);
 }
@@ -76,13 +76,20 @@ function encodeMount(mount: StepMount): Buffer {
   requireCleanTarget(mount.target);
   switch (mount.kind) {
     case 'bind':
-      return record('M', ['bind', mount.target, mount.root, { raw: mount.path }, mount.readonly ? 1 : 0]);
+      return record('M', [
+        'bind',
+        mount.target,
+        mount.root,
+        { raw: mount.path },
+        mount.readonly ? 1 : 0,
+        mount.ownerIsRoot ? 1 : 0,
+      ]);
     case 'stack':
       return record('M', ['stack', mount.target, mount.stack, { raw: mount.path }]);
     case 'socket':
       return record('M', ['socket', mount.target, mount.path, mount.mode, mount.uid, mount.gid]);
     case 'tmpfs':
-      return record('M', ['tmpfs', mount.target, mount.sizeBytes ?? 0]);
+      return record('M', ['tmpfs', mount.target, mount.sizeBytes ?? 0, mount.readonly ? 1 : 0]);
     case 'bytes':
       return record('M', ['bytes', mount.target, mount.mode, mount.uid, mount.gid], mount.bytes);
   }

@@ -112,7 +112,8 @@ export interface ApplyMeta {
 /** A layer as the launcher mounts it. */
 export type LayerMount =
   | { readonly kind: 'index'; readonly index: string; readonly tar: string }
-  | { readonly kind: 'tree'; readonly dir: string };
+  /** `ownerIsRoot`: whoever owns the directory is shown as root, as it is for files that are copied from there. */
+  | { readonly kind: 'tree'; readonly dir: string; readonly ownerIsRoot?: true };
 
 /** A file or directory of the host (or bytes) that a step sees at `target`. Mount points it needs never stay in the layer. */
 export type StepMount =
@@ -122,6 +123,8 @@ export type StepMount =
       readonly path: RawPath;
       readonly target: string;
       readonly readonly: boolean;
+      /** As of a layer. */
+      readonly ownerIsRoot?: true;
     }
   /** Part of a stack of layers; `path` is resolved inside it. */
   | { readonly kind: 'stack'; readonly stack: number; readonly path: RawPath; readonly target: string }
@@ -134,7 +137,7 @@ export type StepMount =
       readonly uid: number;
       readonly gid: number;
     }
-  | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes?: number }
+  | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes?: number; readonly readonly?: boolean }
   /** A tmpfs-backed file; never on disk. */
   | {
       readonly kind: 'bytes';

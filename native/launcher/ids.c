@@ -1,8 +1,12 @@
 #include "ids.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "cleanup.h"
 #include "kernel.h"
@@ -88,4 +92,64 @@ int map_mount(int mount, int userns, const char *object, struct tsb_report *repo
   if (sys_mount_setattr(mount, 0, &change) < 0)
     return failed(report, TSB_STAGE_IDMAP, object);
   return 0;
+}
+
+/* The range of the step with 0 and `owner` exchanged. An owner beyond the range takes root's place
+ * only; the last id is given up for root's files. */
+static void exchange_owner(const struct tsb_ids *ids, unsigned owner, char map[256]) {
+  const unsigned base = ids->base;
+  const unsigned others = owner < RANGE_SIZE ? owner : RANGE_SIZE - 1;
+  size_t used = 0;
+  if (owner == 0) {
+    snprintf(map, 256, "0 %u %u\n", base, RANGE_SIZE);
+    return;
+  }
+  used += (size_t)snprintf(map, 256, "%u %u 1\n0 %u 1\n", owner, base, base + others);
+  if (others > 1)
+    used += (size_t)snprintf(map + used, 256 - used, "1 %u %u\n", base + 1, others - 1);
+  if (others + 1 < RANGE_SIZE)
+    snprintf(map + used, 256 - used, "%u %u %u\n", others + 1, base + others + 1,
+             RANGE_SIZE - others - 1);
+}
+
+/* A process that only has a user namespace, until it is killed. */
+static pid_t start_sleeper(void) {
+  struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+  pid_t sleeper = sys_clone3(&args);
+  if (sleeper != 0)
+    return sleeper;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (;;)
+    pause();
+}
+
+static int write_owner_maps(const struct tsb_ids *ids, pid_t sleeper, const struct stat *root) {
+  char path[64];
+  char map[256];
+  exchange_owner(ids, root->st_gid, map);
+  snprintf(path, sizeof path, "/proc/%d/gid_map", sleeper);
+  if (write_file(path, map) < 0)
+    return -1;
+  exchange_owner(ids, root->st_uid, map);
+  snprintf(path, sizeof path, "/proc/%d/uid_map", sleeper);
+  if (write_file(path, map) < 0)
+    return -1;
+  snprintf(path, sizeof path, "/proc/%d/ns/user", sleeper);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int map_mount_of_owner(int mount, const struct tsb_ids *ids, const char *object,
+                       struct tsb_report *report) {
+  struct stat root;
+  if (fstat(mount, &root) < 0)
+    return failed(report, TSB_STAGE_IDMAP, object);
+  pid_t sleeper = start_sleeper();
+  if (sleeper < 0)
+    return failed(report, TSB_STAGE_NAMESPACE, "the owner's ids");
+  TSB_FD userns = write_owner_maps(ids, sleeper, &root);
+  if (userns < 0)
+    failed(report, TSB_STAGE_IDMAP, object);
+  kill(sleeper, SIGKILL);
+  waitpid(sleeper, NULL, 0);
+  return userns < 0 ? -1 : map_mount(mount, userns, object, report);
 }

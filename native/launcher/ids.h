@@ -25,4 +25,8 @@ int write_maps(const struct tsb_ids *ids, pid_t child, struct tsb_report *report
  * ids on disk. */
 int map_mount(int mount, int userns, const char *object, struct tsb_report *report);
 
+/* map_mount() where whoever owns the root of `mount` is shown as root, and root as that owner. */
+int map_mount_of_owner(int mount, const struct tsb_ids *ids, const char *object,
+                       struct tsb_report *report);
+
 #endif

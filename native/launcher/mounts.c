@@ -107,8 +107,11 @@ static int mount_memory(const struct tsb_mount *mount, struct tsb_report *report
   snprintf(size, sizeof size, "%llu", (unsigned long long)mount->size_bytes);
   const struct tsb_option unlimited[] = {{"mode", "1777"}, {NULL, NULL}};
   const struct tsb_option limited[] = {{"mode", "1777"}, {"size", size}, {NULL, NULL}};
-  return mount_filesystem("tmpfs", "tmpfs", mount->size_bytes > 0 ? limited : unlimited,
-                          MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID, TSB_STAGE_MOUNT, report);
+  unsigned attributes = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+  if (mount->readonly)
+    attributes |= MOUNT_ATTR_RDONLY;
+  return mount_filesystem("tmpfs", "tmpfs", mount->size_bytes > 0 ? limited : unlimited, attributes,
+                          TSB_STAGE_MOUNT, report);
 }
 
 static int open_mount(const struct tsb_mount *mount, const struct tsb_bench *bench, size_t index,

@@ -11,21 +11,18 @@
 
 /* A layer's root may have another mode or owner than 0755 root; the overlay shows those of `upper`.
  */
-static int copy_root_attributes(int like, int upper) {
-  struct stat status;
-  if (like < 0)
+static int copy_root_attributes(const struct stat *like, int upper) {
+  if (like == NULL)
     return 0;
-  if (fstat(like, &status) < 0)
+  if (fchown(upper, like->st_uid, like->st_gid) < 0)
     return -1;
-  if (fchown(upper, status.st_uid, status.st_gid) < 0)
+  if (fchmod(upper, like->st_mode & 07777) < 0)
     return -1;
-  if (fchmod(upper, status.st_mode & 07777) < 0)
-    return -1;
-  const struct timespec times[2] = {status.st_atim, status.st_mtim};
+  const struct timespec times[2] = {like->st_atim, like->st_mtim};
   return futimens(upper, times);
 }
 
-int open_scratch(const char *directory, int like, struct tsb_scratch *scratch,
+int open_scratch(const char *directory, const struct stat *like, struct tsb_scratch *scratch,
                  struct tsb_report *report) {
   TSB_FD dir = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir < 0)

@@ -3,6 +3,8 @@
 #ifndef TSB_SCRATCH_H
 #define TSB_SCRATCH_H
 
+#include <sys/stat.h>
+
 #include "report.h"
 
 struct tsb_scratch {
@@ -10,9 +12,9 @@ struct tsb_scratch {
   int mount; /* detached mount of the same */
 };
 
-/* Creates `upper` in `directory` with the attributes of `like`, the root of the topmost layer (-1:
- * none), and `work`. Returns 0 or -1. */
-int open_scratch(const char *directory, int like, struct tsb_scratch *scratch,
+/* Creates `upper` in `directory` with the attributes of `like`, the root of the topmost layer
+ * (NULL: none), and `work`. Returns 0 or -1. */
+int open_scratch(const char *directory, const struct stat *like, struct tsb_scratch *scratch,
                  struct tsb_report *report);
 
 /* Empties the work directory that an unmounted overlay left. Returns 0 or -1 with errno. */

@@ -114,6 +114,14 @@ static bool take_stack(struct cursor *fields, struct tsb_spec *spec) {
   return true;
 }
 
+static bool take_switch(struct cursor *fields, bool *on) {
+  uint64_t value;
+  if (!take_number(fields, 1, &value))
+    return false;
+  *on = value == 1;
+  return true;
+}
+
 static bool take_layer_fields(struct cursor *fields, struct tsb_layer *layer) {
   const char *kind;
   uint64_t kept;
@@ -121,7 +129,7 @@ static bool take_layer_fields(struct cursor *fields, struct tsb_layer *layer) {
   if (!take_text(fields, &kind) || !take_text(fields, &layer->path))
     return false;
   if (strcmp(kind, "tree") == 0)
-    return true;
+    return take_switch(fields, &layer->owner_is_root);
   if (strcmp(kind, "index") != 0 || !take_text(fields, &layer->tar))
     return false;
   if (fields->at == fields->end)
@@ -170,13 +178,11 @@ static bool take_keeper(struct cursor *fields, pid_t *keeper) {
 }
 
 static bool take_bind(struct cursor *fields, struct tsb_mount *mount) {
-  uint64_t readonly;
   if (!take_text(fields, &mount->root) || !take_text(fields, &mount->path))
     return false;
-  if (!take_number(fields, 1, &readonly))
+  if (!take_switch(fields, &mount->readonly) || !take_switch(fields, &mount->owner_is_root))
     return false;
   mount->kind = TSB_MOUNT_BIND;
-  mount->readonly = readonly == 1;
   return mount->root[0] == '/';
 }
 
@@ -234,7 +240,8 @@ static bool take_mount(struct cursor *fields, const struct tsb_spec *spec,
   if (strcmp(kind, "tmpfs") != 0)
     return false;
   mount->kind = TSB_MOUNT_TMPFS;
-  return take_number(fields, UINT64_MAX, &mount->size_bytes);
+  return take_number(fields, UINT64_MAX, &mount->size_bytes) &&
+         take_switch(fields, &mount->readonly);
 }
 
 static bool take_network(struct cursor *fields, bool *host) {
@@ -243,14 +250,6 @@ static bool take_network(struct cursor *fields, bool *host) {
     return false;
   *host = strcmp(mode, "host") == 0;
   return *host || strcmp(mode, "none") == 0;
-}
-
-static bool take_switch(struct cursor *fields, bool *on) {
-  uint64_t value;
-  if (!take_number(fields, 1, &value))
-    return false;
-  *on = value == 1;
-  return true;
 }
 
 static bool take_record(struct record *record, struct tsb_spec *spec) {

@@ -22,6 +22,7 @@ struct tsb_layer {
   const char *path;
   /* The tar that holds an index's contents; NULL for a tree. */
   const char *tar;
+  bool owner_is_root; /* whoever owns a tree is shown as root */
   /* The keeper's descriptor that holds it mounted, or -1. */
   int kept;
 };
@@ -51,8 +52,9 @@ struct tsb_mount {
   /* bind and stack: beneath this directory, in this stack */
   const char *root;
   size_t stack;
-  const char *path; /* of a socket: in the host */
-  bool readonly;
+  const char *path;   /* of a socket: in the host */
+  bool readonly;      /* of a tmpfs, too */
+  bool owner_is_root; /* as of a layer */
   /* tmpfs: 0 is the kernel's default */
   uint64_t size_bytes;
   /* bytes and socket */

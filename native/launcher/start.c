@@ -29,8 +29,15 @@ static int open_stack(const struct tsb_stack *stack, int keeper, struct tsb_mate
   }
   if (stack->scratch == NULL)
     return 0;
-  int top = stack->layer_count > 0 ? material->layers[stack->layer_count - 1] : -1;
-  return open_scratch(stack->scratch, top, &material->scratch, report);
+  if (stack->layer_count == 0)
+    return open_scratch(stack->scratch, NULL, &material->scratch, report);
+  const size_t top = stack->layer_count - 1;
+  struct stat root;
+  if (fstat(material->layers[top], &root) < 0)
+    return failed(report, TSB_STAGE_LAYER, stack->layers[top].path);
+  if (stack->layers[top].owner_is_root)
+    root.st_uid = root.st_gid = 0;
+  return open_scratch(stack->scratch, &root, &material->scratch, report);
 }
 
 static int open_stacks(struct tsb_step *step) {
@@ -161,18 +168,34 @@ static pid_t clone_child(struct tsb_step *step, int birthplace, int out, int err
   return child;
 }
 
-static int map_stack(const struct tsb_stack *stack, const struct tsb_material *material, int userns,
-                     struct tsb_report *report) {
-  for (size_t i = 0; i < stack->layer_count; i++)
-    if (map_mount(material->layers[i], userns, stack->layers[i].path, report) < 0)
+/* What the maps of mounts are made from. */
+struct mapping {
+  const struct tsb_ids *ids;
+  int userns; /* the child's */
+  struct tsb_report *report;
+};
+
+static int map_one(const struct mapping *mapping, int mount, bool owner_is_root,
+                   const char *object) {
+  if (owner_is_root)
+    return map_mount_of_owner(mount, mapping->ids, object, mapping->report);
+  return map_mount(mount, mapping->userns, object, mapping->report);
+}
+
+static int map_stack(const struct mapping *mapping, const struct tsb_stack *stack,
+                     const struct tsb_material *material) {
+  for (size_t i = 0; i < stack->layer_count; i++) {
+    const struct tsb_layer *layer = &stack->layers[i];
+    if (map_one(mapping, material->layers[i], layer->owner_is_root, layer->path) < 0)
       return -1;
-  return stack->scratch == NULL
-             ? 0
-             : map_mount(material->scratch.mount, userns, stack->scratch, report);
+  }
+  if (stack->scratch == NULL)
+    return 0;
+  return map_one(mapping, material->scratch.mount, false, stack->scratch);
 }
 
 /* Idmaps everything that lies on disk to the child's user namespace. */
-static int map_mounts(struct tsb_step *step, pid_t child) {
+static int map_mounts(struct tsb_step *step, const struct tsb_ids *ids, pid_t child) {
   struct tsb_report *report = &step->shared->report;
   struct tsb_spec *spec = &step->spec;
   char path[64];
@@ -180,13 +203,14 @@ static int map_mounts(struct tsb_step *step, pid_t child) {
   TSB_FD userns = open(path, O_RDONLY | O_CLOEXEC);
   if (userns < 0)
     return failed(report, TSB_STAGE_IDMAP, path);
+  const struct mapping mapping = {.ids = ids, .userns = userns, .report = report};
   for (size_t i = 0; i < spec->stack_count; i++)
-    if (map_stack(&spec->stacks[i], &step->materials[i], userns, report) < 0)
+    if (map_stack(&mapping, &spec->stacks[i], &step->materials[i]) < 0)
       return -1;
   for (size_t i = 0; i < spec->mount_count; i++) {
     const struct tsb_mount *mount = &spec->mounts[i];
     const char *object = mount->kind == TSB_MOUNT_BIND ? mount->root : mount->path;
-    if (mount->source >= 0 && map_mount(mount->source, userns, object, report) < 0)
+    if (mount->source >= 0 && map_one(&mapping, mount->source, mount->owner_is_root, object) < 0)
       return -1;
   }
   return 0;
@@ -200,7 +224,7 @@ static int equip_child(struct tsb_step *step, const struct tsb_ids *ids, pid_t c
     return -1;
   if (write_maps(ids, child, report) < 0)
     return -1;
-  if (ids->shifted && map_mounts(step, child) < 0)
+  if (ids->shifted && map_mounts(step, ids, child) < 0)
     return -1;
   if (allow_limits(&step->spec, child, report) < 0)
     return -1;

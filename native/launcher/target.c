@@ -145,7 +145,10 @@ static int enter_directory(int parent, const char *name, int model, const char *
   int made = mkdirat(parent, name, 0755);
   if (made < 0 && errno != EEXIST && errno != EROFS)
     return -1;
+  const int refusal = made < 0 ? errno : 0;
   int directory = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (directory < 0 && errno == ENOENT)
+    errno = refusal; /* it is missing, and can't be made */
   if (directory < 0)
     return -1;
   if (made == 0 && copy_attributes(model, path, directory) < 0) {

@@ -62,7 +62,7 @@ async function contextFiles(
 ): Promise<BoundFiles> {
   const hidden = top === null || top.type === 'dir' ? await context.hidden(path) : nothing;
   if (hidden.length === 0 && !mount.writable) return { kind: 'host', root: context.dir, path };
-  return { kind: 'layers', layers: [{ kind: 'tree', dir: context.dir }], hidden, path };
+  return { kind: 'layers', layers: [{ kind: 'tree', dir: context.dir, ownerIsRoot: true }], hidden, path };
 }
 
 export interface Located {

@@ -144,6 +144,7 @@ function readKeys(flag: MountFlag, expand: (word: Word) => string): Map<string, 
     if (equals < 0 && !bare) throw invalid(`${given} needs a value`, field, `write ${given}=VALUE`);
     const value = { text: field.text.slice(equals + 1), at: field.at };
     const text = equals < 0 ? 'true' : key === 'from' ? value.text : expand(value);
+    if (key === 'readonly' || key === 'readwrite') for (const other of ['readonly', 'readwrite']) keys.delete(other);
     keys.set(key, { text, at: field.at });
   }
   return keys;

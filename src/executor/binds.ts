@@ -53,7 +53,9 @@ export function openBinds(
       if (files === undefined) throw new Error(`nothing is known of what to mount at ${mount.target}`);
       const { path } = files;
       const { target } = mount;
-      if (files.kind === 'host') return { kind: 'bind', root: files.root, path, target, readonly: true };
+      if (files.kind === 'host') {
+        return { kind: 'bind', root: files.root, path, target, readonly: true, ownerIsRoot: true };
+      }
       return { kind: 'stack', stack: stackOf(files, mount.writable), path, target };
     },
     remove: () => host.remove(scratchDirs),

@@ -15,14 +15,13 @@ interface NetworkNames {
 
 /** Name resolution as on the host; bound over whatever the image has, and never part of a layer. */
 export function networkFiles({ network, hostname, extraHosts }: NetworkNames): StepMount[] {
+  const loopback = `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
   const known = network === 'none' ? loopback : readOr('/etc/hosts', loopback);
   const own = namesOf(known).has(hostname) ? [] : [{ name: hostname, address: '127.0.0.1' }];
   const added = [...own, ...extraHosts].map(({ name, address }) => `${address}\t${name}\n`).join('');
   const hosts = file('/etc/hosts', `${known.replace(/(?<=[^\n])$/, '\n')}${added}`);
   return network === 'none' ? [hosts] : [hosts, file('/etc/resolv.conf', readOr('/etc/resolv.conf', ''))];
 }
-
-const loopback = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n';
 
 function namesOf(hosts: string): Set<string> {
   return new Set(hosts.split('\n').flatMap((line) => line.replace(/#.*/, '').split(/\s+/).slice(1)));

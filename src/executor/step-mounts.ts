@@ -74,8 +74,8 @@ function cacheMount(mount: Extract<RunMount, { kind: 'cache' }>, io: StepMountIo
   return { kind: 'bind', root: io.cacheDir(mount), path: rawPath(''), target, readonly };
 }
 
-function memoryMount({ target, sizeBytes }: Extract<RunMount, { kind: 'tmpfs' }>): StepMount {
-  return { kind: 'tmpfs', target, ...(sizeBytes === null ? {} : { sizeBytes }) };
+function memoryMount({ target, sizeBytes, readonly }: Extract<RunMount, { kind: 'tmpfs' }>): StepMount {
+  return { kind: 'tmpfs', target, readonly, ...(sizeBytes === null ? {} : { sizeBytes }) };
 }
 
 async function agentMount(
@@ -97,7 +97,7 @@ async function agentMount(
   });
 }
 
-/** Programs find the agent by this variable, whether there is one or not. */
+/** Programs find the agent by this variable, wherever they are, and whether there is one or not. */
 export function agentEnv({ mounts }: RunVertex): [name: string, value: string][] {
   const agent = mounts.find((mount) => mount.kind === 'ssh');
   return agent?.kind === 'ssh' ? [['SSH_AUTH_SOCK', agent.target]] : [];

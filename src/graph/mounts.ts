@@ -31,7 +31,13 @@ function planMount(context: PlanContext, state: StageState, mount: Mount, agent:
     case 'cache':
       return planCache(context, state, mount);
     case 'tmpfs':
-      return { kind: 'tmpfs', target: targetPath(state, mount, mount.target ?? ''), sizeBytes: mount.sizeBytes, at };
+      return {
+        kind: 'tmpfs',
+        target: targetPath(state, mount, mount.target ?? ''),
+        sizeBytes: mount.sizeBytes,
+        readonly: mount.readonly,
+        at,
+      };
     case 'secret':
       return planSecret(state, mount);
     case 'ssh':

@@ -50,7 +50,13 @@ export type RunMount =
       readonly gid: number | null;
       readonly at: Span;
     }
-  | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeBytes: number | null; readonly at: Span }
+  | {
+      readonly kind: 'tmpfs';
+      readonly target: string;
+      readonly sizeBytes: number | null;
+      readonly readonly: boolean;
+      readonly at: Span;
+    }
   /** `target` null: only as environment variable `env`. */
   | {
       readonly kind: 'secret';

@@ -22,6 +22,8 @@ test('keys have their synonyms, and what is not given its default', () => {
   });
   expect(mount('src=a,destination=/b')).toMatchObject({ type: 'bind', source: 'a', target: '/b', readonly: true });
   expect(mount('target=/b,rw')).toMatchObject({ type: 'bind', readonly: false });
+  expect(mount('target=/b,ro,rw')).toMatchObject({ readonly: false });
+  expect(mount('target=/b,rw=1,readonly=true')).toMatchObject({ readonly: true });
   expect(mount('type=cache,target=/b,ro')).toMatchObject({ readonly: true });
   expect(mount('type=tmpfs,target=/t,size=64m')).toMatchObject({ sizeBytes: 64 * 1024 * 1024 });
   expect(mount('required,type=secret,id=a,env=A')).toMatchObject({ required: true, env: 'A', mode: null });

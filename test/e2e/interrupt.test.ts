@@ -108,6 +108,27 @@ for (const person of everybody) {
       await assertNothingRuns(person, running.pid, nap);
     });
 
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      test(`${signal} leaves nothing of mounts from stages and of what was written into them`, async () => {
+        const nap = uniqueSleep();
+        const cwd = context(
+          person,
+          `${base.replace('\n', ' AS files\n')}RUN mkdir -p /d/e && echo ${nap} > /d/e/f\n${base}` +
+            'RUN --mount=from=files,source=/d,target=/d,rw --mount=target=/c,rw --mount=from=files,target=/f ' +
+            `rm -r /d/e; mkdir -m 0 /d/new; chown 7:7 /d/new; touch /c/x; echo begun; ${nap}\n`,
+        );
+        writeFileSync(join(cwd, '.dockerignore'), '.dockerignore\n');
+        const running = await underWay(person, ['.'], /begun$/m, { cwd: person.own(cwd) });
+        running.child.kill(signal);
+        const { code } = await running.ended;
+        assert.equal(code, signal === 'SIGINT' ? 130 : null);
+        await assertNothingRuns(person, running.pid, nap);
+        output(await person.run(['gc']));
+        await assertStoreUnharmed(person, before);
+        assert.deepEqual(readdirSync(cwd).sort(), ['.dockerignore', 'Buildfile']);
+      });
+    }
+
     test('a second signal kills a step that does not listen', async () => {
       const nap = uniqueSleep();
       const cwd = context(person, `${base}RUN trap '' INT TERM; echo begun; while :; do ${nap}; done\n`);

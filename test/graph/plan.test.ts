@@ -352,7 +352,7 @@ RUN --mount=target=. --mount=type=bind,from=files,source=a/../b,dst=/f \\
   expect(shown(second)).toEqual([
     { kind: 'bind', from: { kind: 'context', name: null }, source: '/', target: '/w', writable: false },
     { kind: 'bind', from: { kind: 'context', name: 'files' }, source: '/b', target: '/f', writable: false },
-    { kind: 'tmpfs', target: '/tmp', sizeBytes: 1024 },
+    { kind: 'tmpfs', target: '/tmp', sizeBytes: 1024, readonly: false },
     { ...secret, id: 'key', target: '/run/secrets/key' },
     { ...secret, id: 'tok', target: null, env: 'TOKEN', required: true },
     { ...secret, id: 's', target: '/w/f', mode: 0o444 },

@@ -8,6 +8,7 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -19,6 +20,7 @@ for (const lab of await useLabs()) {
   describe(`a step as ${lab.name}`, () => {
     describeRoot(lab);
     describeMounts(lab);
+    describeStacks(lab);
     describeUpper(lab);
   });
 }
@@ -211,6 +213,92 @@ function describeMounts(lab: Lab): void {
     for (const target of ['/proc', '/proc/sys', '/sys/kernel', '/lnk']) {
       const { error } = await lab.run({ layers, mounts: [{ kind: 'tmpfs', target }] });
       expect(error).toMatchObject({ code: 'LAUNCH_MOUNT', errno: 'EPERM' });
+    }
+  });
+}
+
+function describeStacks(lab: Lab): void {
+  const tree = (dir: string) => ({ kind: 'tree', dir }) as const;
+  const show = (stack: number, path: string, target: string) =>
+    ({ kind: 'stack', stack, path: rawPath(path), target }) as const;
+  const lower = lab.layer((dir) => {
+    mkdirSync(join(dir, 'd'));
+    writeFileSync(join(dir, 'd/low'), 'low\n');
+    writeFileSync(join(dir, 'd/both'), 'lower\n');
+    symlinkSync('/d', join(dir, 'abs'));
+    symlinkSync('../../../..', join(dir, 'up'));
+    writeFileSync(join(dir, 'secret'), 'hidden\n');
+  });
+  const upper = lab.layer((dir) => {
+    mkdirSync(join(dir, 'd'), { mode: 0o711 });
+    chmodSync(join(dir, 'd'), 0o711);
+    writeFileSync(join(dir, 'd/both'), 'upper\n');
+  });
+  const scratch = (): string => lab.layer(() => {});
+
+  test('parts of a stack of layers are shown, read-only, and resolved inside it', async () => {
+    const stacks = [{ layers: [lower, upper].map(tree), hidden: [], scratchDir: null }];
+    const mounts = [show(0, 'abs', '/m'), show(0, 'up/abs/both', '/one'), show(0, '', '/all')];
+    const script = 'cat /m/low /m/both /one; stat -c %a /m; ls /all; (echo x >>/m/low) 2>/dev/null || echo readonly';
+    const shown = await lines(lab, script, { stacks, mounts });
+    expect(shown).toEqual(['low', 'upper', 'upper', '711', 'abs', 'd', 'secret', 'up', 'readonly']);
+    const missing = await lab.run({ stacks, mounts: [show(0, 'none', '/m')] });
+    expect(missing.error).toMatchObject({ code: 'LAUNCH_BIND', errno: 'ENOENT' });
+  });
+
+  test('a stack of one layer, and of none', async () => {
+    const stacks = [
+      { layers: [tree(lower)], hidden: [], scratchDir: null },
+      { layers: [], hidden: [], scratchDir: null },
+      { layers: [], hidden: [], scratchDir: scratch() },
+    ];
+    const mounts = [show(0, 'd', '/a'), show(1, '', '/b'), show(2, '', '/c')];
+    const script = 'ls /a /b /c; touch /c/x; touch /b/x 2>/dev/null || echo readonly';
+    expect(await lines(lab, script, { stacks, mounts })).toEqual([
+      '/a:',
+      'both',
+      'low',
+      '',
+      '/b:',
+      '',
+      '/c:',
+      'readonly',
+    ]);
+  });
+
+  test('what is written into a stack lies in its scratch directory, and in no layer', async () => {
+    const scratchDir = scratch();
+    const stacks = [{ layers: [lower, upper].map(tree), hidden: [], scratchDir }];
+    const outcome = await shell(lab, 'echo more >>/m/low; rm /m/both; mkdir /m/new; ls /m', {
+      stacks,
+      mounts: [show(0, 'd', '/m')],
+    });
+    expect(outcome).toMatchObject({ stdout: 'low\nnew\n', stderr: '', upper: [] });
+    expect(readdirSync(scratchDir)).toEqual(['upper']);
+    expect(readdirSync(join(scratchDir, 'upper/d')).sort()).toEqual(['both', 'low', 'new']);
+    expect(readFileSync(join(lower, 'd/low'), 'utf8')).toBe('low\n');
+  });
+
+  test('hidden paths are not there, and their directories are as they were', async () => {
+    const layer = lab.layer((dir) => {
+      for (const name of ['a', 'a/b']) {
+        mkdirSync(join(dir, name));
+        writeFileSync(join(dir, name, 'kept'), '');
+        writeFileSync(join(dir, name, 'gone'), '');
+      }
+      mkdirSync(join(dir, 'whole/tree'), { recursive: true });
+      chmodSync(join(dir, 'a/b'), 0o750);
+      chmodSync(dir, 0o711);
+      for (const name of ['a/b', 'a', '']) utimesSync(join(dir, name), 1000, 2000);
+    });
+    const hidden = ['a/gone', 'a/b/gone', 'whole', 'not there'].map((path) => rawPath(path));
+    for (const scratchDir of [null, scratch()]) {
+      const shown = await lines(lab, 'cd /m; find . | sort; stat -c "%n %a %Y" . a a/b', {
+        stacks: [{ layers: [tree(layer)], hidden, scratchDir }],
+        mounts: [show(0, '', '/m')],
+      });
+      const there = ['.', './a', './a/b', './a/b/kept', './a/kept'];
+      expect(shown).toEqual([...there, '. 711 2000', 'a 755 2000', 'a/b 750 2000']);
     }
   });
 }
