@@ -23,6 +23,10 @@ export type BuildEvent =
       readonly done: number;
       readonly total: number | null;
     }
+  /** Why a vertex has to be executed. */
+  | ({ readonly type: 'not-cached'; readonly vertex: number } & CacheMiss)
+  /** An executed vertex has the result that it had before: nothing that follows it need be executed for its sake. */
+  | { readonly type: 'result-unchanged'; readonly vertex: number }
   | {
       readonly type: 'vertex-done';
       readonly vertex: number;
@@ -48,5 +52,46 @@ export type BuildEvent =
       readonly tags: readonly string[];
       readonly durationMs: number;
     };
+
+export interface CacheMiss {
+  readonly reason: /** Nothing like it was ever built. */
+    | 'first-build'
+    | 'new-step'
+    /** Something that it says or reads. */
+    | 'changed'
+    /** Another step below it, or the base image. */
+    | 'follows'
+    | 'no-cache'
+    | 'no-cache-filter'
+    /** It has no result yet: the build that tried failed, or was interrupted. */
+    | 'failed'
+    /** There was a result, which is no longer in the store. */
+    | 'removed'
+    /** There is one, which is older than --cache-ttl allows. */
+    | 'expired';
+  /** One line for people. */
+  readonly text: string;
+  /** What of its key differs. */
+  readonly changes: readonly KeyChange[];
+  /** How many more do. */
+  readonly moreChanges: number;
+  /** The vertex whose result made the difference. */
+  readonly cause: number | null;
+  readonly hint: string | null;
+}
+
+/** One component of a key that differs. */
+export interface KeyChange {
+  /** 'file', 'arg', 'env', 'command', 'mount', 'base', … */
+  readonly what: string;
+  /** Of the variable, the file, the mount or the image. */
+  readonly name?: string;
+  /** What of it: 'content', 'mode', 'owner', 'new', 'gone', … */
+  readonly aspect?: string;
+  readonly from?: string;
+  readonly to?: string;
+  /** It isn't told what it was and is: its name sounds like a secret's. */
+  readonly hidden?: true;
+}
 
 export type EventSink = (event: BuildEvent) => void;

@@ -1,7 +1,7 @@
 export { CodedError } from '#native';
 export { parseDuration } from './duration.js';
 export { BuildError, errorAt } from './errors.js';
-export type { BuildEvent, EventSink } from './events.js';
+export type { BuildEvent, CacheMiss, EventSink, KeyChange } from './events.js';
 export { hasGlob } from './glob.js';
 export { globMatcher, type IgnoreMatcher, ignoreMatcher, patternMatcher } from './patterns.js';
 export { type GitRepository, isHttpUrl, parseGitUrl, requireCommit, withoutCredentials } from './remote-url.js';

@@ -4,6 +4,7 @@ import { displayPath, type Host, type LayerMount, type RawPath, rawPath } from '
 import { BuildError } from '../base/index.js';
 import type { Context } from '../context/index.js';
 import { type BoundFiles, resolveLinks, type SourceEntry, type SourceTree } from '../executor/index.js';
+import { encodeFiles, type ListedFile } from '../explain/index.js';
 import type { FileSource, RunMount, RunVertex } from '../graph/index.js';
 import type { KeyInputs, SolvedVertices } from '../solver/index.js';
 
@@ -16,14 +17,24 @@ export interface BindIo {
   layers(vertex: number, solved: SolvedVertices, host: Host): Promise<readonly LayerMount[]>;
 }
 
-/** Digests of what a step's bind mounts show it, by target: of several mounts at one place the last is on top. */
-export async function bindDigests(vertex: RunVertex, solved: SolvedVertices, io: BindIo): Promise<KeyInputs> {
+export interface Bound {
+  /** Digests of what is to be seen, by target: of several mounts at one place the last is on top. */
+  readonly inputs: KeyInputs;
+  /** The files, one by one. @see encodeFiles */
+  list(): string;
+}
+
+/** What a step's bind mounts show it. */
+export async function bindInputs(vertex: RunVertex, solved: SolvedVertices, io: BindIo): Promise<Bound> {
   const inputs: Record<string, string> = {};
+  const trees = new Map<string, Tree>();
   for (const mount of bindMounts(vertex)) {
     const source = await io.source(mount.from, solved);
-    inputs[mount.target] = await treeDigest(source, locate(source, mount));
+    const tree = await readTree(source, locate(source, mount));
+    inputs[mount.target] = tree.digest;
+    trees.set(mount.target, tree);
   }
-  return inputs;
+  return { inputs, list: () => [...trees].map(([target, tree]) => encodeFiles(target, tree.files())).join('') };
 }
 
 /** The same files as the launcher mounts them. */
@@ -94,19 +105,44 @@ export function locate(source: SourceTree, mount: Pick<BindMount, 'source' | 'at
   });
 }
 
+interface Tree {
+  readonly digest: string;
+  files(): Iterable<ListedFile>;
+}
+
+/** Digest of all that is to be seen. */
+export async function treeDigest(source: SourceTree, located: Located): Promise<string> {
+  return (await readTree(source, located)).digest;
+}
+
 /**
  * One digest over what is to be seen: names, types, modes, owners, contents; never times, nor where it lies. The mode of
  * the root doesn't count: a context's is what git or an archive made of it.
  */
-export async function treeDigest(source: SourceTree, { path, top }: Located): Promise<string> {
+async function readTree(source: SourceTree, { path, top }: Located): Promise<Tree> {
   const below = top === null || top.type === 'dir' ? await source.walk(path) : [];
   const found = top === null ? below : [top, ...below];
   const files = found.filter((entry) => entry.content !== null);
   const digests = await source.digests(files);
-  const digestOf = new Map(files.map((file, i) => [file, digests[i]]));
+  const digestOf = new Map(files.map((file, i) => [file, digests[i]!]));
   const hash = createHash('sha256');
   for (const entry of found) hash.update(`${JSON.stringify(shown(entry, path))} ${digestOf.get(entry) ?? ''}\n`);
-  return hash.digest('hex');
+  return {
+    digest: hash.digest('hex'),
+    *files() {
+      for (const entry of found) {
+        const { type, mode, uid, gid, linkTarget, devMajor, devMinor } = entry;
+        const name = entry.path.slice(path.length).replace(/^\//, '') as RawPath;
+        const other = linkTarget === '' && devMajor === 0 ? '' : shortHash(`${linkTarget} ${devMajor} ${devMinor}`);
+        const digest = digestOf.get(entry) ?? other;
+        yield { path: name, type, mode, uid, gid, digest };
+      }
+    },
+  };
+}
+
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 function shown(entry: SourceEntry, top: RawPath): unknown[] {

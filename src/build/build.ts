@@ -12,6 +12,7 @@ import { openEffects } from './effects.js';
 import { resolveEpoch } from './epoch.js';
 import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
+import { openJournal } from './journal.js';
 import type { Result } from './make-image.js';
 import { planChecked } from './plan-checked.js';
 import { planOptions } from './plan-options.js';
@@ -63,12 +64,15 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   const scanner = await unlessInterrupted(openScanner(request, io, lease), io.signal);
   const job = { graph, request, io, lease, bases };
   const shared = openSharedCaches(job);
+  const useCache = cacheRule(graph, request);
   const effects = openEffects(job, shared);
+  const journal = openJournal(job, { useCache, filesOf: effects.filesOf });
   try {
     const solved = await solve(graph, effects, {
-      useCache: cacheRule(graph, request),
+      useCache,
       parallelism: request.jobs ?? Math.max(2, availableParallelism()),
       emit: io.emit,
+      journal,
       signal: io.signal,
     });
     const result = outcome(solved, graph.result);
@@ -94,7 +98,11 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     };
     const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
     await unlessInterrupted(shared.write(result.stack), io.signal);
+    journal.close('done', built.digest);
     return { ...built, provenance: tell };
+  } catch (error) {
+    journal.close(io.signal.aborted ? 'interrupted' : 'failed', null);
+    throw error;
   } finally {
     await effects.close();
     shared.close();

@@ -22,10 +22,11 @@ import {
   type SourceTree,
   viewSource,
 } from '../executor/index.js';
+import { encodeFiles } from '../explain/index.js';
 import type { CopyVertex, FileSource, MkdirVertex, RunVertex } from '../graph/index.js';
 import { foreignInLayer } from '../platform/index.js';
 import type { Executed, KeyInputs, SolvedVertices, SolverEffects, WorkVertex } from '../solver/index.js';
-import { type BindIo, bindDigests, bindFiles } from './bind-mount.js';
+import { type BindIo, type Bound, bindFiles, bindInputs } from './bind-mount.js';
 import { openCaches } from './cache-mount.js';
 import { cacheSeeds, seedDigests } from './cache-seed.js';
 import { claim } from './claim.js';
@@ -43,19 +44,21 @@ import { reportUnmatched } from './unmatched.js';
 const coldFiles = 200;
 const coldBytes = 8 * 1024 * 1024;
 
-export function openEffects(
-  job: Job,
-  shared: SharedCaches,
-): SolverEffects & {
+export interface Effects extends SolverEffects {
   readonly files: { readonly stacks: Stacks; readonly contexts: Contexts };
+  /** The files behind the inputs of a vertex that was looked at; null where there are none. @see encodeFiles */
+  filesOf(vertex: WorkVertex): string | null;
   close(): Promise<void>;
-} {
+}
+
+export function openEffects(job: Job, shared: SharedCaches): Effects {
   const { request, io, lease } = job;
   const contexts = openContexts(request, io.store.dir);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const stacks = openStacks(job);
   const remotes = openRemotes(job, digests);
   const plans = new Map<number, CopyPlan>();
+  const bound = new Map<number, Bound>();
   let host: Promise<Host> | undefined;
   let agents: Promise<Agents> | undefined;
 
@@ -98,10 +101,11 @@ export function openEffects(
     return plan;
   };
 
-  const mountDigests = async (vertex: RunVertex, solved: SolvedVertices): Promise<KeyInputs> => ({
-    ...(await bindDigests(vertex, solved, binds)),
-    ...(await seedDigests(vertex, solved, binds)),
-  });
+  const mountDigests = async (vertex: RunVertex, solved: SolvedVertices): Promise<KeyInputs> => {
+    const found = await bindInputs(vertex, solved, binds);
+    bound.set(vertex.id, found);
+    return { ...found.inputs, ...(await seedDigests(vertex, solved, binds)) };
+  };
   const findInputs = async (
     vertex: WorkVertex,
     solved: SolvedVertices,
@@ -182,6 +186,10 @@ export function openEffects(
       const kept = adoptCache(io.store, key, record, (known) => !isTooOld(job, known));
       shared.note(key, kept);
       return kept;
+    },
+    filesOf: ({ id }) => {
+      const plan = plans.get(id);
+      return plan ? encodeFiles('content', plan.inputs()) : (bound.get(id)?.list() ?? null);
     },
     close: async () => {
       stacks.close();

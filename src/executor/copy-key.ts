@@ -1,21 +1,22 @@
 // What a COPY adds to a cache key: everything about the files as they will land, but no times nobody asked for. A changed mode that
 // --chmod overrides, a touched file or another name of the source therefore change nothing.
 import { createHash, type Hash } from 'node:crypto';
-import { displayPath, type RawPath } from '#native';
+import type { RawPath } from '#native';
 import type { DraftEntry } from '#store';
 import type { Archive } from './copy-archive.js';
 import type { Landing } from './copy-destination.js';
-import { digestsOf } from './copy-source.js';
+import { digestsOf, type SourceEntry } from './copy-source.js';
 import type { Owner } from './owner.js';
 
-/** One line of an explanation: a file, or all files of a directory where there are many. */
+/** A file as it counts in a key. */
 export interface CopyInput {
-  /** Path in the image. */
-  readonly path: string;
-  /** Octal; '' for a group of files. */
-  readonly mode: string;
-  readonly files: number;
-  /** Hex, of the content or of everything in the group. */
+  /** In the image; of an archive that will be unpacked, its own. */
+  readonly path: RawPath;
+  readonly type: DraftEntry['type'] | 'archive';
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Hex, of the content or whatever else a file of its type consists of. */
   readonly digest: string;
 }
 
@@ -101,52 +102,26 @@ function attributes({ xattrs }: DraftEntry): string {
     .join();
 }
 
-const maxInputs = 400;
-
-export function copyInputs(landings: readonly Landing[], digests: readonly string[]): CopyInput[] {
-  const files = landings.flatMap(({ draft }, i) => (draft.type === 'dir' ? [] : { draft, digest: digests[i] ?? '' }));
-  if (files.length <= maxInputs) {
-    return files.map(({ draft, digest }) => ({
-      path: `/${displayPath(draft.path)}`,
-      mode: draft.mode.toString(8),
-      files: 1,
-      digest: digest || sha256(draft.linkTarget),
-    }));
-  }
-  // The deepest level of directories that is still short enough to read.
-  for (let depth = 8; ; depth--) {
-    const groups = group(files, depth);
-    if (groups.size <= maxInputs || depth === 0) {
-      return [...groups].map(([path, members]) => {
-        const hash = createHash('sha256');
-        for (const { draft, digest } of members) hash.update(record(draft, digest), 'latin1');
-        return {
-          path: `/${displayPath(path as RawPath)}`,
-          mode: '',
-          files: members.length,
-          digest: hash.digest('hex'),
-        };
-      });
-    }
+/** What the key was made of, file by file. @param digests of the landings' contents */
+export function* copyInputs(
+  landings: readonly Landing[],
+  digests: readonly string[],
+  archives: readonly { readonly entry: SourceEntry; readonly digest: string }[],
+): Generator<CopyInput> {
+  for (const { entry, digest } of archives)
+    yield { path: entry.path, type: 'archive', mode: 0, uid: 0, gid: 0, digest };
+  for (let i = 0; i < landings.length; i++) {
+    const { draft } = landings[i]!;
+    const { path, type, mode, uid, gid } = draft;
+    yield { path, type, mode, uid, gid, digest: substance(draft, digests[i]!) };
   }
 }
 
-interface InputFile {
-  readonly draft: DraftEntry;
-  readonly digest: string;
-}
-
-/** By the first `depth` directories of their paths. */
-function group(files: readonly InputFile[], depth: number): Map<string, InputFile[]> {
-  const groups = new Map<string, InputFile[]>();
-  for (const file of files) {
-    const directories = file.draft.path.split('/').slice(0, -1);
-    const key = `${directories.slice(0, depth).join('/')}/`;
-    const members = groups.get(key);
-    if (members) members.push(file);
-    else groups.set(key, [file]);
-  }
-  return groups;
+function substance(draft: DraftEntry, digest: string): string {
+  const { type, linkTarget, devMajor, devMinor, xattrs } = draft;
+  if (xattrs.length > 0) return sha256(`${digest}${linkTarget}${attributes(draft)}`);
+  if (type === 'symlink' || type === 'hardlink') return sha256(linkTarget);
+  return type === 'char' || type === 'block' ? sha256(`${devMajor}:${devMinor}`) : digest;
 }
 
 function sha256(data: Uint8Array | string): string {

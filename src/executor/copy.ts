@@ -28,8 +28,8 @@ export interface CopyPlan {
    * They are kept, so that the next build need not read these files.
    */
   contentKeyFrom(fileDigests: ReadonlyMap<RawPath, string>): Promise<string>;
-  /** What the key was made of, for people, at most a few hundred lines. After `contentKey` or `contentKeyFrom`. */
-  inputs(): readonly CopyInput[];
+  /** The files that the key was made of. After `contentKey` or `contentKeyFrom`. */
+  inputs(): Iterable<CopyInput>;
 }
 
 /**
@@ -48,9 +48,10 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
   const plain = await perform(step, tasks, { unpack: false });
   let drafts: Promise<readonly DraftEntry[]> | null = null;
   let digests: readonly string[] = [];
+  let archives: readonly string[] = [];
   const keyOf = async (found: readonly string[]): Promise<string> => {
     digests = found;
-    const archives = await digestsOf(unpacked.map((archive) => archive.entry));
+    archives = await digestsOf(unpacked.map((archive) => archive.entry));
     return contentKey(plain, digests, { archives, dest: unpacked.length > 0 ? vertex.dest : '', owner: step.owner });
   };
   return {
@@ -65,7 +66,12 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
     pending: pendingContent(plain, unpacked),
     contentKey: async () => keyOf(await contentDigests(plain)),
     contentKeyFrom: (fileDigests) => keyOf(recordDigests(plain, fileDigests)),
-    inputs: () => copyInputs(plain, digests),
+    inputs: () =>
+      copyInputs(
+        plain,
+        digests,
+        unpacked.map(({ entry }, i) => ({ entry, digest: archives[i]! })),
+      ),
   };
 }
 

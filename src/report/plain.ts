@@ -1,5 +1,5 @@
 // Events → stable, greppable lines: '#3 [build 2/5] RUN make', its output, '#3 DONE 1.2s' or '#3 CACHED'.
-import type { BuildEvent, EventSink } from '../base/index.js';
+import type { BuildEvent, CacheMiss, EventSink } from '../base/index.js';
 import { lineAndColumn, renderWarning } from '../base/index.js';
 import { LineCutter } from './lines.js';
 
@@ -48,6 +48,11 @@ export function plainReport(write: (text: string) => void): EventSink {
         step.shownProgress = text;
         return print(event.vertex, text);
       }
+      case 'not-cached':
+        if (!expected.has(event.reason)) print(event.vertex, `not cached: ${safe(event.text)}`);
+        return;
+      case 'result-unchanged':
+        return print(event.vertex, 'same result as before: no step has to be executed because of it');
       case 'vertex-done':
         return end(event.vertex, event.cached ? 'CACHED' : `DONE ${seconds(event.durationMs)}`);
       case 'vertex-failed':
@@ -64,6 +69,9 @@ export function plainReport(write: (text: string) => void): EventSink {
     }
   };
 }
+
+/** Nobody wonders then. */
+const expected = new Set<CacheMiss['reason']>(['first-build', 'no-cache', 'no-cache-filter']);
 
 function warningText(event: Extract<BuildEvent, { type: 'warning' }>): string {
   if (event.check && event.at) return renderWarning({ ...event, at: event.at });

@@ -11,7 +11,7 @@ const keyVersion = 2;
 export type KeyInputs = Readonly<Record<string, string>>;
 
 /** All that a key is made of. */
-interface KeyParts {
+export interface KeyParts {
   readonly keyVersion: number;
   readonly platform: Platform;
   /** Digest of the layers that the step begins with; null where they have no part in its result. */
@@ -21,7 +21,7 @@ interface KeyParts {
 }
 
 /** What a step does, without places in the Buildfile and without values that must not matter. */
-type StepDefinition =
+export type StepDefinition =
   | ({ readonly kind: 'run'; readonly mounts: readonly object[]; readonly sandbox: object } & Pick<
       RunVertex,
       'args' | 'script' | 'env' | 'cwd' | 'user' | 'network' | 'security'

@@ -1,6 +1,8 @@
-export type { KeyInputs } from './cache-key.js';
+export type { KeyInputs, KeyParts, StepDefinition } from './cache-key.js';
 export {
   type Executed,
+  type Journal,
+  neededBy,
   type Solved,
   type SolvedVertices,
   type SolverEffects,

@@ -2,7 +2,7 @@
 import type { DiffId } from '#store';
 import type { EventSink } from '../base/index.js';
 import type { BaseVertex, BuildGraph, CopyVertex, MkdirVertex, RunVertex, Vertex, VertexId } from '../graph/index.js';
-import { cacheKey, type KeyInputs, keyParts } from './cache-key.js';
+import { cacheKey, type KeyInputs, type KeyParts, keyParts } from './cache-key.js';
 import { Semaphore } from './semaphore.js';
 
 /** Result of one vertex: the stack of layers that its tree consists of, base first. */
@@ -53,12 +53,23 @@ export interface Executed {
   readonly inputs: KeyInputs;
 }
 
+/** Hears what becomes of each vertex, for whoever keeps an account of the build. */
+export interface Journal {
+  /** Its key is known: before it is looked up, or after the work where only that finds it out. The last one counts. */
+  keyed(vertex: WorkVertex, key: string, parts: KeyParts): void;
+  /** Nothing there is may stand in for its result: it is about to be executed, or has just been. */
+  missed(vertex: WorkVertex): void;
+  settled(vertex: Vertex, result: Solved, how: { readonly cached: boolean; readonly durationMs: number }): void;
+  failed(vertex: Vertex, how: { readonly canceled: boolean; readonly durationMs: number }): void;
+}
+
 export interface SolveOptions {
   /** False for vertices to execute whatever is known of them. */
   useCache(vertex: WorkVertex): boolean;
   /** Vertices executed at the same time. */
   readonly parallelism: number;
   readonly emit: EventSink;
+  readonly journal: Journal;
   readonly signal: AbortSignal;
 }
 
@@ -78,6 +89,7 @@ export async function solve(
   const work: Work = {
     effects,
     useCache: options.useCache,
+    journal: options.journal,
     slots: new Semaphore(options.parallelism),
     signal,
     inFlight: new Map(),
@@ -90,7 +102,7 @@ export async function solve(
       Promise.all(needed).then(async () => {
         if (signal.aborted) return;
         try {
-          solved.set(vertex.id, await observe(vertex, options.emit, signal, () => settle(vertex)));
+          solved.set(vertex.id, await observe(vertex, options, signal, () => settle(vertex)));
         } catch (error) {
           failure ??= error;
           stop.abort();
@@ -123,6 +135,7 @@ interface Outcome {
 interface Work {
   readonly effects: SolverEffects;
   useCache(vertex: WorkVertex): boolean;
+  readonly journal: Journal;
   readonly slots: Semaphore;
   readonly signal: AbortSignal;
   /** Vertices being executed, by cache key: an equal one waits for the result instead of doing the same. */
@@ -138,7 +151,7 @@ async function settleWork(
   const { effects, inFlight } = work;
   const inputs = await effects.findInputs(vertex, solved, work.signal);
   if (inputs === null) return execute(vertex, stack, solved, null, work);
-  const key = cacheKey(keyParts(vertex, stack, inputs));
+  const key = keyOf(vertex, stack, inputs, work);
   const hit = lookup(vertex, key, stack, work);
   if (hit) return hit;
   const twin = inFlight.get(key);
@@ -148,6 +161,13 @@ async function settleWork(
   const landed = (): void => void inFlight.delete(key);
   outcome.then(landed, landed);
   return outcome;
+}
+
+function keyOf(vertex: WorkVertex, stack: readonly DiffId[], inputs: KeyInputs, { journal }: Work): string {
+  const parts = keyParts(vertex, stack, inputs);
+  const key = cacheKey(parts);
+  journal.keyed(vertex, key, parts);
+  return key;
 }
 
 function lookup(vertex: WorkVertex, key: string, stack: readonly DiffId[], work: Work): Outcome | null {
@@ -192,15 +212,17 @@ async function execute(
   known: KeyInputs | null,
   work: Work,
 ): Promise<Outcome> {
-  const { effects, slots, signal } = work;
+  const { effects, slots, signal, journal } = work;
+  if (known !== null) journal.missed(vertex);
   const { diffId, layerBytes, inputs } = await slots.use(() => {
     signal.throwIfAborted();
     return effects.execute(vertex, solved, signal);
   });
   // What was really read: a file may have changed since findInputs looked at it.
-  const key = cacheKey(keyParts(vertex, stack, inputs));
+  const key = keyOf(vertex, stack, inputs, work);
   const made = { diffId, inputs, createdMs: Date.now() };
   if (!work.useCache(vertex)) {
+    if (known === null) journal.missed(vertex);
     effects.recordCache(key, made);
     return { solved: stacked(stack, diffId, made.createdMs), cached: false, layerBytes };
   }
@@ -209,6 +231,7 @@ async function execute(
   const kept = effects.adoptCache(key, made);
   // Only now known: files were read once, for the layer and for the key. A touched but equal file still ends as a hit.
   const cached = known === null && kept !== made;
+  if (known === null && !cached) journal.missed(vertex);
   return {
     solved: stacked(stack, kept.diffId, kept.createdMs),
     cached,
@@ -222,7 +245,7 @@ function stacked(stack: readonly DiffId[], layer: DiffId | null, createdMs: numb
 
 async function observe(
   vertex: Vertex,
-  emit: EventSink,
+  { emit, journal }: Pick<SolveOptions, 'emit' | 'journal'>,
   signal: AbortSignal,
   work: () => Promise<Outcome>,
 ): Promise<Solved> {
@@ -230,17 +253,21 @@ async function observe(
   emit({ type: 'vertex-start', vertex: vertex.id, name: vertex.name });
   try {
     const { solved, cached, layerBytes } = await work();
-    emit({ type: 'vertex-done', vertex: vertex.id, cached, layerBytes, durationMs: performance.now() - started });
+    const durationMs = performance.now() - started;
+    journal.settled(vertex, solved, { cached, durationMs });
+    emit({ type: 'vertex-done', vertex: vertex.id, cached, layerBytes, durationMs });
     return solved;
   } catch (error) {
     const canceled = signal.aborted;
-    emit({ type: 'vertex-failed', vertex: vertex.id, durationMs: performance.now() - started, canceled });
+    const durationMs = performance.now() - started;
+    journal.failed(vertex, { canceled, durationMs });
+    emit({ type: 'vertex-failed', vertex: vertex.id, durationMs, canceled });
     throw error;
   }
 }
 
 /** The vertices whose results this one reads. */
-function neededBy(vertex: Vertex): VertexId[] {
+export function neededBy(vertex: Vertex): VertexId[] {
   if (vertex.kind === 'base') return [];
   const sources =
     vertex.kind === 'copy'

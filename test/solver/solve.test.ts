@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { DiffId } from '#store';
 import type { BuildEvent } from '../../src/base/index.js';
 import type { BuildGraph, Vertex } from '../../src/graph/index.js';
-import { type KeyInputs, type SolverEffects, solve, type WorkVertex } from '../../src/solver/index.js';
+import { type Journal, type KeyInputs, type SolverEffects, solve, type WorkVertex } from '../../src/solver/index.js';
 
 const file = { name: 'Buildfile', text: 'FROM scratch' };
 const common = { at: { file, start: 0, end: 4 }, platform: { os: 'linux', architecture: 'amd64' } };
@@ -95,7 +95,14 @@ function memory(
   return { effects, executed };
 }
 
-const options = { useCache: () => true, parallelism: 2, emit: () => {}, signal: new AbortController().signal };
+const journal: Journal = { keyed: () => {}, missed: () => {}, settled: () => {}, failed: () => {} };
+const options = {
+  useCache: () => true,
+  parallelism: 2,
+  emit: () => {},
+  journal,
+  signal: new AbortController().signal,
+};
 
 test('a second solve of the same graph executes nothing and gives the same stack', async () => {
   const graph = graphOf([base(0), run(1, 0, 'make'), run(2, 1, 'make install')]);
