@@ -144,10 +144,10 @@ export class Destination {
    */
   landings(): Landing[] {
     const all = [...this.#placed.values()];
-    const there = new Set(this.#placed.keys());
+    const above = new Set<RawPath>();
     for (const path of this.#placed.keys()) {
-      for (let dir = parentPath(path); dir !== '' && !there.has(dir); dir = parentPath(dir)) {
-        there.add(dir);
+      for (let dir = parentPath(path); dir !== '' && !this.#placed.has(dir) && !above.has(dir); dir = parentPath(dir)) {
+        above.add(dir);
         all.push({ draft: this.#existing(dir), link: 0, from: null });
       }
     }

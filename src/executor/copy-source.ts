@@ -48,9 +48,11 @@ export interface SourceTree {
 /** SHA-256 (hex) of the content of files of size > 0, in order, wherever each was found. */
 export async function digestsOf(entries: readonly SourceEntry[]): Promise<string[]> {
   const trees = new Set(entries.map((entry) => entry.tree));
+  const [first] = trees;
+  if (trees.size === 1 && first) return [...(await first.digests(entries))];
   const digests = new Map<SourceEntry, string>();
   for (const tree of trees) {
-    const own = trees.size === 1 ? entries : entries.filter((entry) => entry.tree === tree);
+    const own = entries.filter((entry) => entry.tree === tree);
     const found = tree === null ? [] : await tree.digests(own);
     own.forEach((entry, i) => {
       digests.set(entry, found[i]!);
