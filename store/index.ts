@@ -48,6 +48,7 @@ export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { formatVersion, openStore } from './content/open.js';
 export type { PrunePolicy, Verdict } from './content/prune-policy.js';
+export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage } from './content/usage.js';
 export { StoreError } from './errors.js';

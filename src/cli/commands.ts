@@ -148,6 +148,7 @@ examples:
 exit codes: 0 done, 1 the build or command failed, 2 the command line was wrong, 130 and 143 interrupted by Ctrl-C and
 SIGTERM; 'tsbuild run' ends with the program's own.
 
-'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild.
+'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild;
+where $TSBUILD_STORE_MAX says a size such as 20gb, a build that leaves it larger shrinks its cache.
 `;
 }

@@ -1,5 +1,6 @@
 // The build cache as a list: results of steps, and directories of cache mounts. What can be filtered, measured and removed.
 import type { DiffId } from '../words.js';
+import { lastBuilds } from './builds.js';
 import { listCacheMounts } from './cache-mounts.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -49,6 +50,7 @@ async function resultEntries(store: Store): Promise<CacheEntry[]> {
   const { database, dir } = store;
   const images = imageObjects(store);
   const held = await heldByLeases(store);
+  const names = stepNames(store);
   const entries = new Map<string, CacheEntry>();
   for (const { key, diffId, createdMs, usedMs } of database.cacheRecords()) {
     const id = diffId ?? key;
@@ -61,7 +63,7 @@ async function resultEntries(store: Store): Promise<CacheEntry[]> {
     entries.set(id, {
       id,
       type: 'regular',
-      description: describeStep(store, key),
+      description: names.get(key) ?? '',
       createdMs,
       usedMs,
       inUse: diffId !== null && held.has(diffId),
@@ -94,10 +96,17 @@ async function heldByLeases({ database, dir }: Store): Promise<ReadonlySet<strin
   return new Set(database.leaseRefs().flatMap(({ lease, object }) => (alive.has(lease) ? [object] : [])));
 }
 
-/** As the progress showed it, if the history still knows it. */
-function describeStep(store: Store, key: string): string {
-  const { record } = JSON.parse(store.database.history.step(key) ?? '{}') as { record?: { name?: unknown } | null };
-  return typeof record?.name === 'string' ? record.name : '';
+/** By key: steps as the progress showed them the last time, as far as the history of builds goes back. */
+function stepNames(store: Store): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const { record } of lastBuilds(store, null, Number.MAX_SAFE_INTEGER)) {
+    const { steps } = (record ?? {}) as { readonly steps?: unknown };
+    for (const step of Array.isArray(steps) ? (steps as { key?: unknown; name?: unknown }[]) : []) {
+      const { key, name } = step;
+      if (typeof key === 'string' && typeof name === 'string' && !names.has(key)) names.set(key, name);
+    }
+  }
+  return names;
 }
 
 async function mountEntries(store: Store): Promise<CacheEntry[]> {

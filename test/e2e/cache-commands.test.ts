@@ -175,6 +175,28 @@ for (const person of people()) {
       assert.match(output(await person.run(['cache', 'prune', '--id', 'named'])), /removed 2 cache mounts/);
     });
 
+    test('a store with a ceiling shrinks its cache after a build, and keeps what was just built', async () => {
+      const env = { TSBUILD_STORE: join(person.dir('store'), 's') };
+      const big = (name: string): string =>
+        `RUN --mount=type=cache,id=${name},target=/m head -c 4000000 /dev/urandom > /m/big; echo ${name} > /${name}`;
+      output(await person.run(['-t', 'first', '.'], { env, cwd: context(person, big('one')) }));
+      const total = async (): Promise<number> =>
+        (JSON.parse(output(await person.run(['df', '--format', 'json'], { env }))) as { totalBytes: number })
+          .totalBytes;
+      const max = (await total()) + 1_000_000;
+      const run = { env: { ...env, TSBUILD_STORE_MAX: `${max}` }, cwd: context(person, big('two')) };
+      const { code, stderr } = await person.run(['.'], run);
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, /the store was larger than \$TSBUILD_STORE_MAX: .* freed/);
+      const after = await total();
+      assert(after <= max, `${after} of ${max}`);
+      const digest = /built (sha256:\w+)/.exec(stderr)?.[1] ?? '';
+      output(await person.run(['inspect', digest], { env }));
+      output(await person.run(['run', 'first', 'true'], { env }));
+      const bad = await person.run(['.'], { ...run, env: { ...env, TSBUILD_STORE_MAX: 'lots' } });
+      refused(bad, /TSBUILD_STORE_MAX lots is no size/);
+    });
+
     test('du lists the build cache, gc filters it, and a limit is kept', async () => {
       const env = { TSBUILD_STORE: join(person.dir('store'), 's') };
       const du = async (...args: string[]): Promise<{ id: string; bytes: number; type: string }[]> =>
