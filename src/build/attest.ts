@@ -7,6 +7,7 @@ import type { BuildGraph } from '../graph/index.js';
 import { hostPlatform } from '../platform/index.js';
 import type { LoadedBase } from './bases.js';
 import type { Attest } from './make-image.js';
+import type { Remotes } from './remotes.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
 /** A finished build. */
@@ -17,6 +18,7 @@ export interface Finished {
   readonly startedMs: number;
   /** Of what is in the image. */
   readonly scanner: LoadedBase | null;
+  readonly arrivedFrom: Remotes['arrivedFrom'];
 }
 
 /** How the image was made; the same time and id however often it is asked. */
@@ -26,7 +28,7 @@ export function openDescription(finished: Finished): Describe {
   const end = { invocationId: randomBytes(16).toString('hex'), finishedMs: Date.now() };
   return async (mode) => {
     const attest = await import('../attest/index.js');
-    const { request, graph, bases, startedMs, scanner } = finished;
+    const { request, graph, bases, startedMs, scanner, arrivedFrom } = finished;
     const images = [...bases.values(), ...(scanner === null ? [] : [scanner])];
     const facts: Facts = {
       ...end,
@@ -34,7 +36,7 @@ export function openDescription(finished: Finished): Describe {
       graph,
       buildfile: request.buildfile,
       args: argsOf(request),
-      dependencies: [...imagesOf(images, attest.packageUrl), ...remotesOf(graph)],
+      dependencies: [...imagesOf(images, attest.packageUrl), ...remotesOf(graph, arrivedFrom)],
       bases: new Map([...bases].map(([key, { ref, digest }]) => [key, `docker-image://${ref}@${digest}`])),
       builderPlatform: hostPlatform(),
       builderId: request.attested.provenance?.builderId ?? '',
@@ -102,18 +104,20 @@ function imagesOf(
   }));
 }
 
-/** What ADD took from elsewhere; its digest where the Buildfile says it. */
-function remotesOf({ vertices }: BuildGraph): Dependency[] {
+/** What ADD took from elsewhere; its digest as it came, else as the Buildfile says it. */
+function remotesOf({ vertices }: BuildGraph, arrivedFrom: Remotes['arrivedFrom']): Dependency[] {
   const remotes = vertices.flatMap((vertex) =>
     vertex.kind === 'copy' ? vertex.sources.flatMap(({ remote }) => remote ?? []) : [],
   );
   const dependencies = remotes.map((remote): Dependency => {
+    const came = arrivedFrom(remote);
     if (remote.kind === 'file') {
-      return { uri: withoutCredentials(remote.url), digest: remote.sha256 === null ? {} : { sha256: remote.sha256 } };
+      const digest = came ?? (remote.sha256 === null ? {} : { sha256: remote.sha256 });
+      return { uri: withoutCredentials(remote.url), digest };
     }
     const { remote: url, ref, commit } = remote.repository;
     const uri = `${withoutCredentials(url)}${ref === null ? '' : `#${ref}`}`;
-    return { uri, digest: commit?.length === 40 ? { sha1: commit } : {} };
+    return { uri, digest: came ?? (commit?.length === 40 ? { sha1: commit } : {}) };
   });
   return [...new Map(dependencies.map((each) => [each.uri, each])).values()];
 }

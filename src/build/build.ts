@@ -55,7 +55,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
   const startedMs = Date.now();
   const file = parseRequested(request);
   if (file.frontend) io.emit({ type: 'frontend', name: file.frontend.name });
-  const options = await resolveEpoch(file, planOptions(request), request, io);
+  const options = await unlessInterrupted(resolveEpoch(file, planOptions(request), { request, io, lease }), io.signal);
   const bases = await unlessInterrupted(loadBases(file, options, { request, io, lease }), io.signal);
   const graph = withNetwork(planChecked(file, options, bases, { request, io }), request.network);
   announce(graph, request, io);
@@ -80,7 +80,14 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
     const epochSec = options.epochSec ?? null;
     const baseLayers = base?.rootfs.diff_ids.length ?? 0;
     const rewritten = once(() => rewriteTimestamps(result.stack, baseLayers, epochSec ?? 0, { io, lease }));
-    const tell = openDescription({ request, graph, bases, startedMs, scanner: scanner?.image ?? null });
+    const tell = openDescription({
+      request,
+      graph,
+      bases,
+      startedMs,
+      scanner: scanner?.image ?? null,
+      arrivedFrom: effects.files.arrivedFrom,
+    });
     const scan =
       scanner === null
         ? null

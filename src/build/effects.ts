@@ -34,7 +34,7 @@ import { type Contexts, openContexts } from './contexts.js';
 import { reportForeign, reportLayer } from './foreign.js';
 import { type Job, requireLayer } from './job.js';
 import { originOfLayer, sourceOfVertex } from './origin.js';
-import { openRemotes } from './remotes.js';
+import { openRemotes, type Remotes } from './remotes.js';
 import { isTooOld, type SharedCaches } from './shared-caches.js';
 import type { Agents } from './ssh-agents.js';
 import { openStacks, type Stacks } from './stacks.js';
@@ -45,7 +45,11 @@ const coldFiles = 200;
 const coldBytes = 8 * 1024 * 1024;
 
 export interface Effects extends SolverEffects {
-  readonly files: { readonly stacks: Stacks; readonly contexts: Contexts };
+  readonly files: {
+    readonly stacks: Stacks;
+    readonly contexts: Contexts;
+    readonly arrivedFrom: Remotes['arrivedFrom'];
+  };
   /** The files behind the inputs of a vertex that was looked at; null where there are none. @see encodeFiles */
   filesOf(vertex: WorkVertex): string | null;
   close(): Promise<void>;
@@ -154,7 +158,7 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
   };
 
   return {
-    files: { stacks, contexts },
+    files: { stacks, contexts, arrivedFrom: remotes.arrivedFrom },
     loadBase: async (vertex) => {
       if (vertex.base === null) return [];
       const base = job.bases.get(vertex.base);
