@@ -8,7 +8,8 @@ import { hostPlatform } from '../platform/index.js';
 import type { LoadedBase } from './bases.js';
 import type { Attest } from './make-image.js';
 import type { Remotes } from './remotes.js';
-import type { BuildIo, BuildRequest } from './request.js';
+import type { BuildIo, BuildRequest, NamedContext } from './request.js';
+import { shownPlace } from './shown-place.js';
 
 /** A finished build. */
 export interface Finished {
@@ -84,9 +85,22 @@ function argsOf({ target, buildArgs, labels, contexts, useCache }: BuildRequest)
     ...prefixed('label', labels),
     ...prefixed(
       'context',
-      [...contexts].map(([name, source]) => [name, source.kind === 'directory' ? `local:${name}` : source.ref]),
+      [...contexts].map(([name, source]) => [name, argOf(name, source)]),
     ),
   };
+}
+
+function argOf(name: string, source: NamedContext): string {
+  switch (source.kind) {
+    case 'directory':
+      return `local:${name}`;
+    case 'image':
+      return source.ref;
+    case 'stage':
+      return `target:${source.stage}`;
+    default:
+      return shownPlace(source);
+  }
 }
 
 function prefixed(prefix: string, pairs: Iterable<readonly [string, string]>): Record<string, string> {

@@ -14,6 +14,8 @@ type BindMount = Extract<RunMount, { kind: 'bind' }>;
 export interface BindIo {
   source(from: FileSource, solved: SolvedVertices): Promise<SourceTree>;
   context(name: string | null): Promise<Context>;
+  /** Of a context that was fetched; null: it is a directory. */
+  fetched(name: string | null, host: Host): Promise<readonly LayerMount[] | null>;
   layers(vertex: number, solved: SolvedVertices, host: Host): Promise<readonly LayerMount[]>;
 }
 
@@ -48,11 +50,13 @@ export async function bindFiles(
   for (const mount of bindMounts(vertex)) {
     const source = await io.source(mount.from, solved);
     const { path, top } = locate(source, mount);
-    if (mount.from.kind === 'vertex') {
-      const layers = await io.layers(mount.from.vertex, solved, host);
+    const { from } = mount;
+    const layers =
+      from.kind === 'vertex' ? await io.layers(from.vertex, solved, host) : await io.fetched(from.name, host);
+    if (layers !== null) {
       files.set(mount, { kind: 'layers', layers, hidden: nothing, path });
-    } else {
-      files.set(mount, await contextFiles(await io.context(mount.from.name), mount, path, top));
+    } else if (from.kind === 'context') {
+      files.set(mount, await contextFiles(await io.context(from.name), mount, path, top));
     }
   }
   return files;

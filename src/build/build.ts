@@ -10,13 +10,14 @@ import { type Describe, openAttestation, openDescription } from './attest.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
 import { resolveEpoch } from './epoch.js';
+import { fetchSource } from './fetch-source.js';
 import { parseRequested } from './fragments.js';
 import { cacheRule, warnUnknownStages } from './fresh-stages.js';
 import { openJournal } from './journal.js';
 import type { Result } from './make-image.js';
 import { planChecked } from './plan-checked.js';
 import { planOptions } from './plan-options.js';
-import type { BuildIo, BuildRequest } from './request.js';
+import type { AskedBuild, BuildIo, BuildRequest } from './request.js';
 import { rewriteTimestamps } from './rewrite-timestamps.js';
 import type { Scanned } from './scan.js';
 import { openSharedCaches } from './shared-caches.js';
@@ -33,15 +34,16 @@ export interface Built extends Outcome {
  * @throws BuildError, StoreError, SystemError: whatever is thrown, the store's images and tags are as before; finished
  *   steps stay in the cache
  */
-export async function buildImage(request: BuildRequest, io: BuildIo): Promise<Built> {
+export async function buildImage(asked: AskedBuild, io: BuildIo): Promise<Built> {
   const startedMs = performance.now();
   let host: Host | undefined;
   const openHost = async (): Promise<Host> => {
     host = await io.openHost();
     return host;
   };
-  const lease = await openLease(io.store, `build ${request.buildfile.name}`, () => host);
+  const lease = await openLease(io.store, 'build', () => host);
   try {
+    const request = await unlessInterrupted(fetchSource(asked, { io, lease }), io.signal);
     const built = await build(request, { ...io, openHost }, lease);
     const durationMs = performance.now() - startedMs;
     io.emit({ type: 'build-done', digest: built.digest, tags: built.names, durationMs });

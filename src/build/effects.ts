@@ -8,6 +8,7 @@ import {
   commitUpper,
   type DiffId,
   type DraftEntry,
+  type Layer,
   lookupCache,
   recordCache,
 } from '#store';
@@ -57,10 +58,9 @@ export interface Effects extends SolverEffects {
 
 export function openEffects(job: Job, shared: SharedCaches): Effects {
   const { request, io, lease } = job;
-  const contexts = openContexts(request, io.store.dir);
+  const contexts = openContexts(job);
   const digests = openContentDigests(join(io.store.dir, 'cache', 'content'));
   const stacks = openStacks(job);
-  const remotes = openRemotes(job, digests);
   const plans = new Map<number, CopyPlan>();
   const bound = new Map<number, Bound>();
   let host: Promise<Host> | undefined;
@@ -74,6 +74,7 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
     agents ??= import('./ssh-agents.js').then((ssh) => ssh.openAgents(request.ssh, lease));
     return agents;
   };
+  const remotes = openRemotes(job, { digests, agent: async () => (await openAgents()).open('default') });
   const stackOf = (vertex: number, solved: SolvedVertices): readonly DiffId[] => {
     const found = solved.get(vertex);
     if (found === undefined) throw new Error(`vertex ${vertex} is not solved yet`);
@@ -82,14 +83,19 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
   const sourceOf = async (from: FileSource, solved: SolvedVertices): Promise<SourceTree> => {
     if (from.kind === 'vertex')
       return viewSource(stacks.view(stackOf(from.vertex, solved)), sourceOfVertex(job, from.vertex), digests);
-    return contextSource(
-      await contexts.open(from.name),
-      from.name === null ? 'the build context' : `context ${from.name}`,
-    );
+    const name = from.name === null ? 'the build context' : `context ${from.name}`;
+    const fetched = await contexts.fetched(from.name);
+    if (fetched === null) return contextSource(await contexts.open(from.name), name);
+    const view = stacks.view(stackOfLayers(fetched.layers));
+    return viewSource(view, name, digests, { tempPath: (label) => lease.path(label) });
   };
   const binds: BindIo = {
     source: sourceOf,
     context: (name) => contexts.open(name),
+    fetched: async (name, machine) => {
+      const fetched = await contexts.fetched(name);
+      return fetched && stacks.mounts(stackOfLayers(fetched.layers), machine);
+    },
     layers: (vertex, solved, machine) => stacks.mounts(stackOf(vertex, solved), machine),
   };
   const planOf = async (vertex: CopyVertex, solved: SolvedVertices, signal: AbortSignal): Promise<CopyPlan> => {
@@ -197,7 +203,7 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
     },
     close: async () => {
       stacks.close();
-      remotes.close();
+      await remotes.close();
       contexts.save();
       digests.save();
       await (await agents)?.close();
@@ -212,6 +218,10 @@ async function atInstruction<T>(vertex: WorkVertex, work: Promise<T>): Promise<T
   } catch (error) {
     throw errorAt(error, vertex.at);
   }
+}
+
+function stackOfLayers(layers: readonly Layer[]): readonly DiffId[] {
+  return layers.map(({ diffId }) => diffId);
 }
 
 function isCold(plan: CopyPlan): boolean {

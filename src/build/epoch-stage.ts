@@ -5,7 +5,7 @@ import { importLayer, type Lease, StoreError, scanTar } from '#store';
 import { BuildError } from '../base/index.js';
 import type { Buildfile, Stage } from '../buildfile/index.js';
 import { type PlanOptions, planBuild, type RemoteSource, requiredBases } from '../graph/index.js';
-import { remoteIo } from './remotes.js';
+import { contextIo } from './remote-io.js';
 import type { BuildIo, BuildRequest } from './request.js';
 
 /**
@@ -22,9 +22,7 @@ export async function epochOfStage(
   const source = sourceOf(file, options, stage);
   const { checkOut, download } = await import('../remote/index.js');
   const what = `SOURCE_DATE_EPOCH from stage ${stage.from.name}`;
-  const remote = remoteIo({ request, io, lease }, io.signal, (part, done, total) =>
-    io.emit({ type: 'base-progress', ref: what, what: part, done, total }),
-  );
+  const remote = contextIo({ request, io, lease }, what);
   if (source.kind === 'git') return (await checkOut(source.repository, remote)).committedSec;
   const { path, modifiedSec } = await download(source.url, source.sha256, remote);
   return modifiedSec ?? youngestIn(path, io, lease);

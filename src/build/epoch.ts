@@ -1,30 +1,23 @@
 // SOURCE_DATE_EPOCH: what was asked for → seconds since 1970.
 import { rawPath } from '#native';
-import type { Lease } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import type { Buildfile } from '../buildfile/index.js';
 import { type AskedEpoch, askedEpoch, type PlanOptions, withEpoch } from '../graph/index.js';
-import { openContexts } from './contexts.js';
+import { type ContextsIo, openContexts } from './contexts.js';
 import type { Output } from './output.js';
-import type { BuildIo, BuildRequest } from './request.js';
-
-interface EpochJob {
-  readonly request: BuildRequest;
-  readonly io: BuildIo;
-  readonly lease: Lease;
-}
+import type { BuildIo } from './request.js';
 
 /** The end of the year 9999, which is as far as times are written. */
 const maxSec = 253_402_300_799;
 
 /**
  * The options with the epoch as a number. 'context' is the time of the youngest file of the build context, the name of
- * a context that of its youngest: files from an archive and of a fetched commit have the same times everywhere. The name
- * of a stage is the time of the one thing that it takes from elsewhere.
+ * a context that of its youngest, of a git repository that of the commit. The name of a stage is the time of the one
+ * thing that it takes from elsewhere.
  *
  * @throws BuildError EPOCH_INVALID, EPOCH_STAGE
  */
-export async function resolveEpoch(file: Buildfile, options: PlanOptions, job: EpochJob): Promise<PlanOptions> {
+export async function resolveEpoch(file: Buildfile, options: PlanOptions, job: ContextsIo): Promise<PlanOptions> {
   const { request, io } = job;
   const asked = askedEpoch(file, options);
   const epochSec = asked === null ? null : await secondsOf(asked, file, withEpoch(options, null), job);
@@ -36,12 +29,12 @@ async function secondsOf(
   { text, at }: AskedEpoch,
   file: Buildfile,
   options: PlanOptions,
-  job: EpochJob,
+  job: ContextsIo,
 ): Promise<number | null> {
-  const { request, io } = job;
   if (/^[+-]?\d+$/.test(text)) return inRange(Number(text), text, at);
-  if (text === 'context') return youngest(null, request, io);
-  if (request.contexts.get(text)?.kind === 'directory') return youngest(text, request, io);
+  if (text === 'context') return youngest(null, job);
+  const named = job.request.contexts.get(text)?.kind;
+  if (named === 'directory' || named === 'git' || named === 'url') return youngest(text, job);
   const stage = file.stages.find(({ from }) => from.name === text.toLowerCase());
   if (stage !== undefined) {
     const { epochOfStage } = await import('./epoch-stage.js');
@@ -49,7 +42,7 @@ async function secondsOf(
   }
   throw new BuildError('EPOCH_INVALID', {
     message: `SOURCE_DATE_EPOCH is ${JSON.stringify(text)}`,
-    hint: "give seconds since 1970 (as 'git log -1 --format=%ct' prints), 'context', or the name of a stage or of a --build-context that is a directory",
+    hint: "give seconds since 1970 (as 'git log -1 --format=%ct' prints), 'context', or the name of a stage or of a --build-context that has files",
     at,
   });
 }
@@ -68,8 +61,11 @@ function rewrites(output: Output): boolean {
 }
 
 /** Null if there are no files. */
-async function youngest(name: string | null, request: BuildRequest, io: BuildIo): Promise<number | null> {
-  const context = await openContexts(request, io.store.dir).open(name);
+async function youngest(name: string | null, io: ContextsIo): Promise<number | null> {
+  const contexts = openContexts(io);
+  const fetched = await contexts.fetched(name);
+  if (fetched !== null) return fetched.epochSec;
+  const context = await contexts.open(name);
   const files = await context.walk(rawPath(''));
   let seconds: number | null = null;
   for (const { type, mtimeSec } of files) {

@@ -148,8 +148,7 @@ function stepEntries({ graph, bases }: Job): StepEntry[] {
 function entryOfBuild(request: BuildRequest, graph: BuildGraph, steps: readonly StepEntry[]): BuildEntry {
   return {
     version: 1,
-    buildfile: request.buildfilePath === null ? '-' : resolve(request.buildfilePath),
-    context: resolve(request.contextDir),
+    ...placesOf(request),
     target: request.target ?? null,
     platform: formatPlatform(graph.platform),
     steps,
@@ -157,8 +156,16 @@ function entryOfBuild(request: BuildRequest, graph: BuildGraph, steps: readonly 
 }
 
 /** Equal for builds of the same Buildfile in the same context. */
-function placeOf({ contextDir, buildfilePath }: BuildRequest): string {
-  return shortHash(JSON.stringify([resolve(contextDir), buildfilePath === null ? '-' : resolve(buildfilePath)]));
+function placeOf(request: BuildRequest): string {
+  const { context, buildfile } = placesOf(request);
+  return shortHash(JSON.stringify([context, buildfile]));
+}
+
+function placesOf({ contextDir, buildfilePath, fetched }: BuildRequest): Pick<BuildEntry, 'context' | 'buildfile'> {
+  return {
+    context: contextDir === null ? (fetched?.place ?? '-') : resolve(contextDir),
+    buildfile: buildfilePath === null ? (fetched?.buildfile ?? '-') : resolve(buildfilePath),
+  };
 }
 
 function shortHash(text: string): string {

@@ -25,7 +25,7 @@ export function planChecked(
 
 /** Of the main context; null if it has none. @throws BuildError IGNORE_INVALID, CONTEXT_UNREADABLE */
 export function ignoreRules({ contextDir, buildfilePath }: BuildRequest): IgnoreMatcher | null {
-  return findIgnoreFile(contextDir, buildfilePath)?.matcher ?? null;
+  return contextDir === null ? null : (findIgnoreFile(contextDir, buildfilePath)?.matcher ?? null);
 }
 
 function tellingFindings<T>(checks: Checks, emit: EventSink, work: () => T): T {

@@ -1,10 +1,17 @@
 // What ADD takes from elsewhere, each fetched once a build however many instructions name it.
 import { openView, type RootView } from '#store';
 import { withoutCredentials } from '../base/index.js';
-import { type ContentDigests, downloadSource, type SourceTree, viewSource } from '../executor/index.js';
+import {
+  type AgentSocket,
+  type ContentDigests,
+  downloadSource,
+  type SourceTree,
+  viewSource,
+} from '../executor/index.js';
 import type { CopyVertex, RemoteSource } from '../graph/index.js';
 import type { RemoteIo } from '../remote/index.js';
 import type { Job } from './job.js';
+import { remoteIo } from './remote-io.js';
 
 /** What came, named by its content: the SHA-256 of a file, the id of a commit. */
 export type Arrived = { readonly sha256: string } | { readonly sha1: string };
@@ -13,13 +20,24 @@ export interface Remotes {
   /** What was fetched so far; null: nothing of it. */
   arrivedFrom(source: RemoteSource): Arrived | null;
   open(source: RemoteSource, vertex: CopyVertex, signal: AbortSignal): Promise<SourceTree>;
-  close(): void;
+  close(): Promise<void>;
 }
 
-export function openRemotes(job: Job, digests: ContentDigests): Remotes {
+export interface RemotesIo {
+  readonly digests: ContentDigests;
+  /** The ssh agent that repositories are reached with. */
+  agent(): Promise<AgentSocket | null>;
+}
+
+export function openRemotes(job: Job, { digests, agent }: RemotesIo): Remotes {
   const fetched = new Map<string, Promise<SourceTree>>();
   const views: RootView[] = [];
   const arrived = new Map<string, Arrived>();
+  let opened: Promise<AgentSocket | null> | undefined;
+  const agentSocket = async (): Promise<string | null> => {
+    opened ??= agent();
+    return (await opened)?.path ?? null;
+  };
 
   const fetch = async (source: RemoteSource, io: RemoteIo): Promise<SourceTree> => {
     const { checkOut, download } = await import('../remote/index.js');
@@ -40,33 +58,17 @@ export function openRemotes(job: Job, digests: ContentDigests): Remotes {
     arrivedFrom: (source) => arrived.get(JSON.stringify(source)) ?? null,
     open(source, vertex, signal) {
       const key = JSON.stringify(source);
-      const { emit } = job.io;
-      const io = remoteIo(job, signal, (what, done, total) =>
-        emit({ type: 'progress', vertex: vertex.id, what, done, total }),
-      );
-      const running = fetched.get(key) ?? fetch(source, io);
+      const running = fetched.get(key) ?? fetch(source, remoteIo(job, { ...told(job, vertex), agentSocket, signal }));
       fetched.set(key, running);
       return running;
     },
-    close: () => {
+    close: async () => {
       for (const view of views) view.close();
+      await (await opened)?.close();
     },
   };
 }
 
-/** What a download or a checkout works with. */
-export function remoteIo(
-  { request, io, lease }: Pick<Job, 'request' | 'io' | 'lease'>,
-  signal: AbortSignal,
-  onProgress: RemoteIo['onProgress'],
-): RemoteIo {
-  return {
-    store: io.store,
-    lease,
-    environment: process.env,
-    secret: (id) => request.secrets.get(id) ?? null,
-    agentSocket: async () => null,
-    signal,
-    onProgress,
-  };
+function told({ io }: Job, { id }: CopyVertex): Pick<RemoteIo, 'onProgress'> {
+  return { onProgress: (what, done, total) => io.emit({ type: 'progress', vertex: id, what, done, total }) };
 }

@@ -1,13 +1,49 @@
+import type { Readable } from 'node:stream';
 import type { Host } from '#native';
-import type { CacheOrigin, CacheTarget, Platform, SharedCompression, Store } from '#store';
-import type { EventSink, SourceFile } from '../base/index.js';
+import type { CacheOrigin, CacheTarget, Layer, Platform, SharedCompression, Store } from '#store';
+import type { EventSink, GitRepository, SourceFile } from '../base/index.js';
 import type { StepSandbox } from '../graph/index.js';
 import type { Attested, Output } from './output.js';
+
+/** Files that have to be fetched. */
+export type RemoteFiles =
+  | { readonly kind: 'git'; readonly repository: GitRepository }
+  /** An archive, or one file. */
+  | { readonly kind: 'url'; readonly url: string };
 
 /** What `--build-context NAME=` gives. */
 export type NamedContext =
   | { readonly kind: 'directory'; readonly dir: string }
-  | { readonly kind: 'image'; readonly ref: string };
+  | { readonly kind: 'image'; readonly ref: string }
+  | { readonly kind: 'stage'; readonly stage: string }
+  | RemoteFiles;
+
+/** A Buildfile, and where it lies; null when it came from standard input. */
+export interface GivenBuildfile {
+  readonly buildfile: SourceFile;
+  readonly buildfilePath: string | null;
+}
+
+/** Where a build's own files and its Buildfile come from. */
+export type BuildSource =
+  | (GivenBuildfile & { readonly kind: 'directory'; readonly contextDir: string })
+  | {
+      readonly kind: 'fetched';
+      /** A stream is an archive, or a Buildfile that needs no files. */
+      readonly from: RemoteFiles | { readonly kind: 'stream'; readonly stream: Readable };
+      /** A Buildfile from elsewhere than the context; null: it is in there. */
+      readonly given: GivenBuildfile | null;
+      /** What it is called in there; undefined: by one of the usual names. */
+      readonly file: string | undefined;
+    };
+
+/** A context that was fetched: it is kept as a layer, from which ignored files are left out already. */
+export interface FetchedContext {
+  /** One layer, or none where there are no files. */
+  readonly layers: readonly Layer[];
+  /** The time of the commit, or of the youngest file; null: there are no files. */
+  readonly epochSec: number | null;
+}
 
 /** Who has the keys of an ssh agent: the agent, or files. */
 export type SshSource =
@@ -21,12 +57,27 @@ export interface SshKey {
   readonly bytes: Buffer;
 }
 
+/** The main context of a build, where it was fetched. */
+export interface FetchedSource extends FetchedContext {
+  /** Where it came from, without what opens doors; '-' is standard input. */
+  readonly place: string;
+  /** Path of the Buildfile in it; null: it is not in there. */
+  readonly buildfile: string | null;
+}
+
 /** One build, with everything the command line and the environment said about it. */
+export type AskedBuild = Omit<BuildRequest, 'buildfile' | 'buildfilePath' | 'contextDir' | 'fetched'> & {
+  readonly source: BuildSource;
+};
+
+/** The same when its Buildfile is known. */
 export interface BuildRequest {
   readonly buildfile: SourceFile;
-  /** Where the Buildfile lies, for the ignore file beside it; null when it came from standard input. */
+  /** Where the Buildfile lies, for the ignore file beside it; null when it is no file of this machine. */
   readonly buildfilePath: string | null;
-  readonly contextDir: string;
+  /** Null: the context was fetched. */
+  readonly contextDir: string | null;
+  readonly fetched: FetchedSource | null;
   readonly contexts: ReadonlyMap<string, NamedContext>;
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;

@@ -58,7 +58,10 @@ export const buildOptions: readonly Option[] = [
   several('--attest <type=provenance|sbom[,field=value]>', 'attest how the image was made, or what is in it'),
   several('--build-arg <name[=value]>', 'value of an ARG; without =value it is taken from the environment'),
   several('--build-arg-file <file>', 'a file of build arguments, NAME=VALUE a line; --build-arg goes before it'),
-  several('--build-context <name=source>', 'a named context: a directory, oci-layout://DIR[:tag], or an image'),
+  several(
+    '--build-context <name=source>',
+    'a named context: a directory, oci-layout://DIR[:tag], a URL, target:STAGE, or an image',
+  ),
   option('--call <method>', 'check, outline or targets: say something of the build instead of doing it; ,format=json'),
   option('--cgroup-parent <cgroup>', 'cgroup below which RUN steps run'),
   option('--check', 'check the Buildfile and build nothing (--call=check)'),

@@ -1,11 +1,11 @@
 // What the options of build say → one build request.
-import type { BuildRequest, ImageOutput, Output } from '../build/index.js';
+import type { AskedBuild, ImageOutput, Output } from '../build/index.js';
 import { hostPlatform, parsePlatform } from '../platform/index.js';
 import { type Annotated, annotations } from './build-annotation.js';
 import { buildArgFile } from './build-arg-file.js';
 import { attested } from './build-attest.js';
 import { cacheExport, cacheOrigin } from './build-cache.js';
-import { requireDirectory } from './build-context.js';
+import { buildSource } from './build-context.js';
 import type { BuildOptions } from './build-options.js';
 import { type CommonOutput, imageInStore, parseOutput } from './build-output.js';
 import { allowed, sandbox } from './build-sandbox.js';
@@ -14,19 +14,14 @@ import { sshSources } from './build-ssh.js';
 import { buildArg, given, imageName, label, namedContext } from './build-values.js';
 import { type Cli, UsageError } from './cli.js';
 import { durationMs } from './quantities.js';
-import { readBuildfile } from './read-buildfile.js';
 
 /** @throws UsageError, BuildError BUILDFILE_… */
-export function buildRequest(options: BuildOptions, context: string, cli: Cli): BuildRequest {
-  const contextDir = requireDirectory(context);
-  const { source, path } = readBuildfile(options.file, contextDir);
+export function buildRequest(options: BuildOptions, context: string, cli: Cli): AskedBuild {
   const platform = targetPlatform(options, cli.env);
   const attestations = attested(options);
   const access = { plainHttp: options.plainHttp === true ? (true as const) : undefined };
   return {
-    buildfile: source,
-    buildfilePath: path,
-    contextDir,
+    source: buildSource(context, options.file),
     contexts: new Map((options.buildContext ?? []).map(namedContext)),
     target: options.target,
     buildArgs: buildArgs(options, cli.env),
@@ -105,7 +100,7 @@ function pushed(output: ImageOutput, { plainHttp }: CommonOutput): ImageOutput {
   });
 }
 
-function targetPlatform(options: BuildOptions, env: NodeJS.ProcessEnv): BuildRequest['platform'] {
+function targetPlatform(options: BuildOptions, env: NodeJS.ProcessEnv): AskedBuild['platform'] {
   if (options.platform !== undefined) return given('--platform', options.platform, parsePlatform);
   const byDefault = env.DOCKER_DEFAULT_PLATFORM;
   return byDefault ? given('DOCKER_DEFAULT_PLATFORM', byDefault, parsePlatform) : null;

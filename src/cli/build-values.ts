@@ -1,8 +1,8 @@
 // The values of build's options: what their texts mean, and what is wrong with them.
 import { statSync } from 'node:fs';
 import { parseReference } from '#store';
-import { CodedError } from '../base/index.js';
-import type { NamedContext } from '../build/index.js';
+import { CodedError, type GitRepository, isHttpUrl, parseGitUrl } from '../base/index.js';
+import type { NamedContext, RemoteFiles } from '../build/index.js';
 import { UsageError } from './cli.js';
 
 /** What an option's text means; what is wrong with it is a mistake of the command line. @throws UsageError */
@@ -25,7 +25,10 @@ export function imageName(text: string): string {
 }
 
 export function namedContext(text: string): [string, NamedContext] {
-  const [name, source] = keyAndValue(text, '--build-context', 'NAME=DIR or NAME=IMAGE');
+  const [name, source] = keyAndValue(text, '--build-context', 'NAME=DIR, NAME=IMAGE or NAME=URL');
+  const remote = remoteFiles(`--build-context ${name}`, source);
+  if (remote !== null) return [name, remote];
+  if (source.startsWith('target:')) return [name, { kind: 'stage', stage: source.slice('target:'.length) }];
   if (source.startsWith('docker-image://'))
     return [name, { kind: 'image', ref: source.slice('docker-image://'.length) }];
   if (source.startsWith('oci-layout://')) return [name, { kind: 'image', ref: source }];
@@ -33,10 +36,27 @@ export function namedContext(text: string): [string, NamedContext] {
   if (/^[./]/.test(source)) {
     throw new UsageError('USAGE', {
       message: `--build-context ${name}: ${source} is no directory`,
-      hint: 'give a directory, oci-layout://DIR[:tag] or the name of an image',
+      hint: 'give a directory, oci-layout://DIR[:tag], a URL, target:STAGE or the name of an image',
     });
   }
   return [name, { kind: 'image', ref: source }];
+}
+
+/** Null: the text means no repository. Its URL may hold a password: it is shown as the parser shows it. @throws UsageError */
+export function gitRepository(option: string, text: string): GitRepository | null {
+  try {
+    return parseGitUrl(text);
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    throw new UsageError('USAGE', { message: `${option}: ${error.message}`, hint: error.hint, cause: error });
+  }
+}
+
+/** Null: the text is no URL. @throws UsageError */
+export function remoteFiles(option: string, text: string): RemoteFiles | null {
+  const repository = gitRepository(option, text);
+  if (repository !== null) return { kind: 'git', repository };
+  return isHttpUrl(text) ? { kind: 'url', url: text } : null;
 }
 
 export function buildArg(text: string, env: NodeJS.ProcessEnv): [string, string][] {

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { type Digest, enforceLimit, type Store } from '#store';
 import type { EventSink } from '../base/index.js';
-import { buildImage } from '../build/index.js';
+import { buildImage, withSource } from '../build/index.js';
 import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
 import { methodCalled } from './build-method.js';
 import { type BuildOptions, buildOptions, type ProgressKind, progressKinds } from './build-options.js';
@@ -16,7 +16,7 @@ import { writeResult } from './write-result.js';
 export function configure(command: Command): void {
   command
     .allowExcessArguments() // said better below
-    .argument('[context]', 'directory that COPY and ADD read', '.')
+    .argument('[context]', 'what COPY and ADD read: a directory, a git or HTTP URL, or - for a tar or a Buildfile', '.')
     .addHelpText('after', '\nexample:\n  tsbuild -f Buildfile -t app:1 --build-arg VERSION=2 .');
   for (const option of buildOptions) command.addOption(option);
 }
@@ -39,7 +39,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const store = await cli.openStore(options.store, { sync: options.sync === true });
   if (call !== null) {
     const { answerCall } = await import('./build-call.js');
-    const answering = answerCall(call, request, { store, emit: progress(kind, cli), out: cli.out });
+    const io = { store, emit: progress(kind, cli), signal: cli.signal };
+    const answering = withSource(request, io, (known) => answerCall(call, known, { ...io, out: cli.out }));
     return kind === 'json' ? answering.catch((error: unknown) => tellJson(error, cli)) : answering;
   }
   const building = buildImage(request, {

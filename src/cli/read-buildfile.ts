@@ -2,9 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { BuildError, type SourceFile } from '../base/index.js';
+import { buildfileNames } from '../context/index.js';
 import { whyUnreadable } from './build-values.js';
-
-const defaultNames = ['Buildfile', 'Dockerfile', 'dockerfile', 'Containerfile'];
 
 /** @throws BuildError BUILDFILE_NOT_FOUND, BUILDFILE_NOT_TEXT, BUILDFILE_UNREADABLE */
 export function readBuildfile(
@@ -12,7 +11,7 @@ export function readBuildfile(
   contextDir: string,
 ): { source: SourceFile; path: string | null } {
   if (file === '-') return { source: { name: '<stdin>', text: readFileSync(0, 'utf8') }, path: null };
-  const candidates = file === undefined ? defaultNames.map((name) => join(contextDir, name)) : [file];
+  const candidates = file === undefined ? buildfileNames.map((name) => join(contextDir, name)) : [file];
   for (const path of candidates) {
     const found = tryRead(path);
     if (found?.includes('\0')) throw noText(path);
@@ -21,7 +20,7 @@ export function readBuildfile(
   throw new BuildError('BUILDFILE_NOT_FOUND', {
     message:
       file === undefined
-        ? `${contextDir} holds no ${defaultNames.slice(0, 2).join(' or ')}`
+        ? `${contextDir} holds no ${buildfileNames.slice(0, 2).join(' or ')}`
         : `there is no Buildfile ${file}`,
     hint:
       file === undefined

@@ -12,12 +12,15 @@ export interface IgnoreFile {
  * The ignore file of a context: `<Buildfile>.dockerignore` beside the Buildfile (even when it is empty), else
  * `.dockerignore`, else `.containerignore` at the context's top. Null if there is none.
  *
+ * @param contextDir null: only the one beside the Buildfile counts
  * @param buildfile path of the Buildfile; null where it is no file, and for named contexts
  * @throws BuildError IGNORE_INVALID, CONTEXT_UNREADABLE
  */
-export function findIgnoreFile(contextDir: string, buildfile: string | null): IgnoreFile | null {
+export function findIgnoreFile(contextDir: string | null, buildfile: string | null): IgnoreFile | null {
   const own = buildfile === null ? [] : [join(dirname(buildfile), `${basename(buildfile)}.dockerignore`)];
-  for (const path of [...own, join(contextDir, '.dockerignore'), join(contextDir, '.containerignore')]) {
+  const context =
+    contextDir === null ? [] : ['.dockerignore', '.containerignore'].map((name) => join(contextDir, name));
+  for (const path of [...own, ...context]) {
     const text = readIfThere(path);
     if (text !== null) return { name: basename(path), matcher: ignoreMatcher(text, basename(path)) };
   }

@@ -117,8 +117,29 @@ function inOrder(files: FileStat[]): FileStat[] {
   return files;
 }
 
-/** Drops what the rules ignore; an ignored directory stays if something below it was taken back with '!'. */
+/**
+ * What the rules leave; an ignored directory stays if something below it was taken back with '!'.
+ * @param files in byte order of path
+ */
+export function keepUnignored<T extends Pick<FileStat, 'path' | 'type'>>(
+  files: readonly T[],
+  ignore: IgnoreMatcher,
+): T[] {
+  const kept = keptOf(files, ignore);
+  return files.filter((_, i) => kept[i]);
+}
+
 function keep(files: readonly FileStat[], ignore: IgnoreMatcher, top: RawPath, dropped: readonly RawPath[]): Walked {
+  const kept = keptOf(files, ignore);
+  const left = files.filter((_, i) => kept[i]);
+  const there = new Set<string>([top]);
+  for (const file of left) if (file.type === 'dir') there.add(file.path);
+  const ignored = [...dropped, ...files.flatMap((file, i) => (kept[i] ? [] : file.path))];
+  return { files: left, hidden: ignored.filter((path) => there.has(parentOf(path))) };
+}
+
+/** Which of them stay. */
+function keptOf(files: readonly Pick<FileStat, 'path' | 'type'>[], ignore: IgnoreMatcher): readonly boolean[] {
   const kept = new Array<boolean>(files.length).fill(false);
   const ignoredDirs = new Map<string, number>();
   const prunedDirs = new Set<string>();
@@ -137,11 +158,7 @@ function keep(files: readonly FileStat[], ignore: IgnoreMatcher, top: RawPath, d
       else ignoredDirs.set(file.path, i);
     }
   });
-  const left = files.filter((_, i) => kept[i]);
-  const there = new Set<string>([top]);
-  for (const file of left) if (file.type === 'dir') there.add(file.path);
-  const ignored = [...dropped, ...files.flatMap((file, i) => (kept[i] ? [] : file.path))];
-  return { files: left, hidden: ignored.filter((path) => there.has(parentOf(path))) };
+  return kept;
 }
 
 function parentOf(path: string): string {

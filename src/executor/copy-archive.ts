@@ -47,7 +47,10 @@ export async function unpackArchive(archive: Archive, target: UnpackTarget): Pro
   if (fd === null) throw new Error(`no archive: ${entry.path}`);
   try {
     // Through the descriptor: the path may have become a link to something else.
-    let tar: Tar = { path: `/proc/self/fd/${fd}`, content: (offset) => ({ ...fileContent(entry), offset }) };
+    let tar: Tar = {
+      path: `/proc/self/fd/${fd}`,
+      content: (offset) => ({ ...fileContent(entry), offset: fileContent(entry).offset + offset }),
+    };
     if (compression !== 'none') {
       const path = target.tempPath('archive');
       await decompressTo(fd, compression, path, entry, target.at);
@@ -67,7 +70,7 @@ interface Tar {
   content(offset: number): ContentRef;
 }
 
-function fileContent({ content }: SourceEntry): { root: string; path: RawPath } {
+function fileContent({ content }: SourceEntry): { root: string; path: RawPath; offset: number } {
   if (content === null || 'bytes' in content) throw new Error('an archive is a file of a context');
   return content;
 }

@@ -1,6 +1,6 @@
 // Where COPY and ADD take files from: a build context, or the files of another stage or image. Both look the same here.
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Assembly, assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
 import { bareMeta, type EntryMeta, type RootView, type ViewEntry } from '#store';
@@ -111,6 +111,12 @@ function contextEntry(file: FileStat, root: string, tree: SourceTree): SourceEnt
   };
 }
 
+export interface ViewSourceOptions {
+  readonly timesCount?: boolean;
+  /** Where a file may be written that ADD looks at as an archive; null: archives stay archives. */
+  readonly tempPath?: ((name: string) => string) | null;
+}
+
 /**
  * @param name as messages call it
  * @param known digests that outlive this build
@@ -119,7 +125,7 @@ export function viewSource(
   view: RootView,
   name: string,
   known: ContentDigests = openContentDigests(null),
-  { timesCount }: Pick<SourceTree, 'timesCount'> = { timesCount: false },
+  { timesCount = false, tempPath = null }: ViewSourceOptions = {},
 ): SourceTree {
   const tree: SourceTree = {
     name,
@@ -154,9 +160,29 @@ export function viewSource(
     record({ content }, digest) {
       if (content) known.learn(content, digest);
     },
-    open: () => null,
+    open: (entry) => (tempPath === null ? null : openCopy(entry, tempPath('archive'))),
   };
   return tree;
+}
+
+/** Of a file in the middle of a tar, as a file of its own without a name. */
+function openCopy({ content, size }: SourceEntry, path: string): number | null {
+  if (content === null || 'bytes' in content || content.pieces) return null;
+  const from = openSync(join(content.root, Buffer.from(content.path, 'latin1').toString()), 'r');
+  const to = openSync(path, 'wx+', 0o600);
+  try {
+    rmSync(path);
+    const buffer = Buffer.alloc(Math.min(size, 1024 * 1024));
+    for (let done = 0; done < size; ) {
+      const count = readSync(from, buffer, 0, Math.min(buffer.length, size - done), content.offset + done);
+      if (count === 0) throw new Error(`${content.path} ends within a file`);
+      writeSync(to, buffer, 0, count, done);
+      done += count;
+    }
+    return to;
+  } finally {
+    closeSync(from);
+  }
 }
 
 /** A view need not have an entry for its root. */

@@ -3,8 +3,9 @@ import type { PlanOptions } from './options.js';
 /** A named context, under the name it was given. */
 export interface FoundContext {
   readonly name: string;
-  readonly kind: 'directory' | 'image';
+  readonly kind: 'directory' | 'image' | 'stage';
   readonly ref?: string;
+  readonly stage?: string;
 }
 
 /** The named context called so. Names of images are compared as people write them: without registry and ':latest'. */

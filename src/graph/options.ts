@@ -44,7 +44,12 @@ export interface PlanStep {
   readonly shell: readonly string[];
 }
 
-type NamedContext = { readonly kind: 'directory' } | { readonly kind: 'image'; readonly ref: string };
+type NamedContext =
+  /** Files, of this machine or fetched. */
+  | { readonly kind: 'directory' }
+  | { readonly kind: 'image'; readonly ref: string }
+  /** Another stage of the Buildfile, by its name or number. */
+  | { readonly kind: 'stage'; readonly stage: string };
 
 /** An image that the build needs. */
 export interface BaseRequest {

@@ -1,8 +1,8 @@
 // Where an instruction takes files from: COPY --from, and from= of a mount.
 import type { Platform } from '#store';
-import { BuildError, closest, type Span } from '../base/index.js';
+import { BuildError, closest, errorAt, type Span } from '../base/index.js';
 import type { Buildfile, Word } from '../buildfile/index.js';
-import { findContext } from './named-context.js';
+import { type FoundContext, findContext } from './named-context.js';
 import type { NamedOrigin } from './named-origin.js';
 import type { BaseRequest, PlanOptions } from './options.js';
 import { noSuchNumber, notEarlier } from './stage-errors.js';
@@ -52,11 +52,12 @@ function findOrigin(word: Word, { file, options, user }: OriginScope): Origin {
   if (index >= file.stages.length) throw noSuchNumber(file, word);
   const context = findContext(options, name);
   if (context?.kind === 'directory') return { kind: 'directory', name: context.name };
-  if (index >= 0) {
-    if (index >= user) throw notEarlier(file, word, user, index);
-    return { kind: 'stage', index };
+  const stage = context?.stage === undefined ? index : namedStage(file, context, user, word.at);
+  if (stage >= 0) {
+    if (stage >= user) throw notEarlier(file, word, user, stage);
+    return { kind: 'stage', index: stage };
   }
-  if (name === 'scratch') return { kind: 'scratch' };
+  if ((context?.ref ?? name) === 'scratch') return { kind: 'scratch' };
   return { kind: 'image', request: imageRequest(file, context?.ref ?? name, options.platform, word.at) };
 }
 
@@ -69,6 +70,39 @@ function keyOf(ref: string, { os, architecture, variant }: Platform): string {
   return `${ref} ${os}/${architecture}${variant ? `/${variant}` : ''}`;
 }
 
-export function stageNames(file: Buildfile): string[] {
+function stageNames(file: Buildfile): string[] {
   return file.stages.flatMap((stage) => stage.from.name ?? []);
+}
+
+/** The stage that stands in for the name: an earlier one, as any that is used. */
+export function namedStage(file: Buildfile, { stage }: FoundContext, user: number, at: Span): number {
+  const index = foundAt(at, () => findTarget(file, stage));
+  if (index >= user) throw notEarlier(file, { text: stage ?? '', at }, user, index);
+  return index;
+}
+
+function foundAt<T>(at: Span, find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw errorAt(error, at);
+  }
+}
+
+/** Number of the stage to build; of none, the last. @throws BuildError STAGE_NOT_FOUND */
+export function findTarget(file: Buildfile, target: string | undefined): number {
+  if (target === undefined || target === '') return file.stages.length - 1;
+  const named = file.stages.findLastIndex((stage) => stage.from.name === target.toLowerCase());
+  if (named >= 0) return named;
+  if (/^\d+$/.test(target) && Number(target) < file.stages.length) return Number(target);
+  const names = stageNames(file);
+  const near = closest(target, names);
+  throw new BuildError('STAGE_NOT_FOUND', {
+    message: `${file.file.name} has no stage ${target}`,
+    hint: near
+      ? `did you mean ${near}?`
+      : names.length > 0
+        ? `its stages are ${names.join(', ')}`
+        : 'none of its stages has a name',
+  });
 }

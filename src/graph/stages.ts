@@ -5,7 +5,7 @@ import { type Buildfile, type Instruction, parseTrigger, type Stage, type Word }
 import { type FoundContext, findContext } from './named-context.js';
 import { namedOrigins } from './named-origin.js';
 import type { BaseImage, BaseRequest, PlanOptions } from './options.js';
-import { imageRequest, type Origin, originOf, stageNames } from './origin.js';
+import { findTarget, imageRequest, namedStage, type Origin, originOf } from './origin.js';
 import { expand, globalVariables } from './variables.js';
 
 /** A stage that the target needs. */
@@ -94,23 +94,6 @@ function stagesFrom(
   return { stages: placed, target, globals, missing: [...missing.values()] };
 }
 
-function findTarget(file: Buildfile, target: string | undefined): number {
-  if (target === undefined || target === '') return file.stages.length - 1;
-  const named = file.stages.findLastIndex((stage) => stage.from.name === target.toLowerCase());
-  if (named >= 0) return named;
-  if (/^\d+$/.test(target) && Number(target) < file.stages.length) return Number(target);
-  const names = stageNames(file);
-  const near = closest(target, names);
-  throw new BuildError('STAGE_NOT_FOUND', {
-    message: `${file.file.name} has no stage ${target}`,
-    hint: near
-      ? `did you mean ${near}?`
-      : names.length > 0
-        ? `its stages are ${names.join(', ')}`
-        : 'none of its stages has a name',
-  });
-}
-
 function baseOf(
   file: Buildfile,
   stage: Stage,
@@ -120,7 +103,7 @@ function baseOf(
   const { from } = stage;
   const platform = from.platform ? platformFlag(file, from.platform, options, globals) : options.platform;
   const own = from.name === null ? undefined : findContext(options, from.name);
-  if (own) return contextBase(file, own, from.base.at, platform);
+  if (own) return contextBase(file, own, { user: stage.index, at: from.base.at, platform });
 
   const ref = expand(from.base, (name) => globals.get(name), { escapeChar: file.escapeChar });
   if (ref === '') {
@@ -136,11 +119,17 @@ function baseOf(
   if (earlier >= 0) return { kind: 'stage', index: earlier };
   if (ref === 'scratch') return { kind: 'scratch' };
   const context = findContext(options, ref);
-  if (context) return contextBase(file, context, from.base.at, platform);
+  if (context) return contextBase(file, context, { user: stage.index, at: from.base.at, platform });
   return { kind: 'image', request: imageRequest(file, ref, platform, from.base.at) };
 }
 
-function contextBase(file: Buildfile, context: FoundContext, at: Span, platform: Platform): NeededStage['base'] {
+function contextBase(
+  file: Buildfile,
+  context: FoundContext,
+  { user, at, platform }: { user: number; at: Span; platform: Platform },
+): NeededStage['base'] {
+  if (context.stage !== undefined) return { kind: 'stage', index: namedStage(file, context, user, at) };
+  if (context.ref === 'scratch') return { kind: 'scratch' };
   if (context.ref !== undefined) {
     return {
       kind: 'image',
@@ -148,7 +137,7 @@ function contextBase(file: Buildfile, context: FoundContext, at: Span, platform:
     };
   }
   throw new BuildError('BASE_INVALID', {
-    message: `the build context ${context.name} is a directory, and FROM needs an image`,
+    message: `the build context ${context.name} has files only, and FROM needs an image`,
     hint: `give --build-context ${context.name}= an image, or use it in COPY --from=${context.name}`,
     at,
   });

@@ -162,11 +162,15 @@ describe('a command line that is wrong ends with 2', () => {
     [['--secret', 'id=a,scr=b', '.'], '--secret id=a,scr=b: there is no field scr', secretForm],
     [['--secret', 'id=a,src=no', '.'], "--secret a: no can't be read: there is no such file", 'check src='],
     [['--secret', 'id=a,env=NOPE', '.'], '--secret a: the environment has no NOPE', 'set it, or give src=FILE'],
-    [['--build-context', 'a', '.'], '--build-context a: there is no =', 'write --build-context NAME=DIR or NAME=IMAGE'],
+    [
+      ['--build-context', 'a', '.'],
+      '--build-context a: there is no =',
+      'write --build-context NAME=DIR, NAME=IMAGE or NAME=URL',
+    ],
     [
       ['--build-context', 'a=./no', '.'],
       '--build-context a: ./no is no directory',
-      'give a directory, oci-layout://DIR[:tag] or the name of an image',
+      'give a directory, oci-layout://DIR[:tag], a URL, target:STAGE or the name of an image',
     ],
     [
       ['-t', 'kept:1', '-t', 'UPPER', '.'],

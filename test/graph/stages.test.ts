@@ -176,7 +176,7 @@ help: FROM sees only ARGs that stand before the first FROM; give them a default 
   [
     'a directory as an image',
     'FROM files\n',
-    `error[BASE_INVALID]: the build context files is a directory, and FROM needs an image
+    `error[BASE_INVALID]: the build context files has files only, and FROM needs an image
  --> Buildfile:1:6
   |
 1 | FROM files
