@@ -1,6 +1,7 @@
 // The git program, cut off from everything that a person or a machine configured for it: no hooks, no helpers, no
 // questions. What opens doors goes through the environment, which nobody else can read, never through arguments.
 import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuildError, type GitRepository, withoutCredentials } from '../base/index.js';
@@ -78,7 +79,9 @@ async function sshEnvironment(repository: GitRepository, io: RemoteIo): Promise<
       hint: 'add --ssh default, with an agent that SSH_AUTH_SOCK names; or use the repository over https://',
     });
   }
-  const known = [join(io.store.dir, 'cache', 'git', 'known_hosts'), '~/.ssh/known_hosts', '/etc/ssh/ssh_known_hosts'];
+  const dir = join(io.store.dir, 'cache', 'git');
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const known = [join(dir, 'known_hosts'), '~/.ssh/known_hosts', '/etc/ssh/ssh_known_hosts'];
   const options = [
     'BatchMode=yes',
     'ConnectTimeout=30',

@@ -168,7 +168,7 @@ describe('the epoch alone', () => {
   |
 1 | ARG SOURCE_DATE_EPOCH=yesterday
   |                       ^^^^^^^^^
-help: give seconds since 1970 (as 'git log -1 --format=%ct' prints), 'context', or the name of a stage or of a --build-context that is a directory
+help: give seconds since 1970 (as 'git log -1 --format=%ct' prints), 'context', or the name of a stage or of a --build-context that has files
 `);
     const millis = await person!.run(['--build-arg', 'SOURCE_DATE_EPOCH=1600000000000', '.'], { cwd });
     expect(millis.stderr).toBe(
