@@ -5,6 +5,8 @@ import { packageUrl } from './package-url.js';
 
 /** Something said about an image. */
 export interface Statement {
+  /** The file that holds it, beside the files of an image. */
+  readonly file: string;
   readonly predicateType: string;
   readonly predicate: unknown;
 }
@@ -39,9 +41,9 @@ export async function attachStatements(
   artifact: boolean,
 ): Promise<Descriptor> {
   const layers: Descriptor[] = [];
-  for (const { predicateType, predicate } of statements) {
-    const statement = { _type: 'https://in-toto.io/Statement/v1', predicateType, subject, predicate };
-    const blob = await putBlob(store, lease, Buffer.from(JSON.stringify(statement)));
+  for (const statement of statements) {
+    const { predicateType } = statement;
+    const blob = await putBlob(store, lease, Buffer.from(JSON.stringify(inToto(statement, subject))));
     layers.push({ mediaType: layerType, ...blob, annotations: { 'in-toto.io/predicate-type': predicateType } });
   }
   const config = artifact ? emptyConfig : imageLikeConfig(layers);
@@ -64,6 +66,11 @@ export async function attachStatements(
     annotations: { 'vnd.docker.reference.digest': digest, 'vnd.docker.reference.type': 'attestation-manifest' },
     platform: { architecture: 'unknown', os: 'unknown' },
   };
+}
+
+/** What an attestation's file or blob holds. */
+export function inToto({ predicateType, predicate }: Statement, subject: readonly Subject[]): object {
+  return { _type: 'https://in-toto.io/Statement/v1', predicateType, subject, predicate };
 }
 
 const emptyConfig = Buffer.from('{}');

@@ -1,3 +1,3 @@
-export { attachStatements, type Statement, subjectsOf } from './attach.js';
+export { attachStatements, inToto, type Statement, type Subject, subjectsOf } from './attach.js';
 export { packageUrl } from './package-url.js';
 export { type Dependency, type Facts, provenance, provenanceType } from './provenance.js';

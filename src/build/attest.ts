@@ -1,14 +1,12 @@
 // What is attested about a build's images.
 import { randomBytes } from 'node:crypto';
-import type { Lease } from '#store';
 import type { Dependency, Facts, Statement } from '../attest/index.js';
 import { withoutCredentials } from '../base/index.js';
 import type { BuildGraph } from '../graph/index.js';
 import { hostPlatform } from '../platform/index.js';
 import type { LoadedBase } from './bases.js';
-import type { Attest } from './make-image.js';
 import type { Remotes } from './remotes.js';
-import type { BuildIo, BuildRequest, NamedContext } from './request.js';
+import type { BuildRequest, NamedContext } from './request.js';
 import { shownPlace } from './shown-place.js';
 
 /** A finished build. */
@@ -47,25 +45,19 @@ export function openDescription(finished: Finished): Describe {
   };
 }
 
-/** Null where nothing is to be attested. @param scan makes what a scanner says of the image */
-export function openAttestation(
-  { attested }: BuildRequest,
+/** What is to be said of the result, found out once; null for nothing. @param scan makes what a scanner says */
+export function openStatements(
+  { attested: { provenance } }: BuildRequest,
   tell: Describe,
   scan: (() => Promise<readonly Statement[]>) | null,
-  { io: { store }, lease }: { readonly io: BuildIo; readonly lease: Lease },
-): Attest | null {
-  if (attested.provenance === null && scan === null) return null;
-  const made = once(async () => {
+): (() => Promise<readonly Statement[]>) | null {
+  if (provenance === null) return scan === null ? null : once(scan);
+  return once(async () => {
     const { provenanceType } = await import('../attest/index.js');
-    const scanned = scan === null ? [] : await scan();
-    if (attested.provenance === null) return scanned;
-    return [...scanned, { predicateType: provenanceType, predicate: await tell(attested.provenance.mode) }];
+    const predicate = await tell(provenance.mode);
+    const own: Statement = { file: 'provenance.json', predicateType: provenanceType, predicate };
+    return [...(scan === null ? [] : await scan()), own];
   });
-  return async (image, descriptor, names, form) => {
-    const { attachStatements, subjectsOf } = await import('../attest/index.js');
-    const subjects = subjectsOf(image.digest, names, image.config);
-    return attachStatements(store, lease, descriptor, subjects, await made(), form.artifact);
-  };
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

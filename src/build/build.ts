@@ -6,7 +6,7 @@ import { unlessInterrupted } from '../base/index.js';
 import type { BuildGraph } from '../graph/index.js';
 import { assembleConfig } from '../image/index.js';
 import { type Solved, solve } from '../solver/index.js';
-import { type Describe, openAttestation, openDescription } from './attest.js';
+import { type Describe, openDescription, openStatements } from './attest.js';
 import { loadBases } from './bases.js';
 import { openEffects } from './effects.js';
 import { resolveEpoch } from './epoch.js';
@@ -103,7 +103,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
       stack: async (rewrite) => (rewrite && epochSec !== null ? rewritten() : result.stack),
       config: (stack) =>
         assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec }),
-      attest: openAttestation(request, tell, scan, { io, lease }),
+      statements: openStatements(request, tell, scan),
     };
     const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
     await unlessInterrupted(shared.write(result.stack), io.signal);

@@ -17,6 +17,7 @@ import {
   type StoredIndex,
   type TransferProgress,
 } from '#store';
+import type { Statement } from '../attest/index.js';
 import { BuildError } from '../base/index.js';
 import type { AnnotationPlace, ImageForm, ImageOutput } from './output.js';
 import type { BuildIo } from './request.js';
@@ -32,17 +33,9 @@ export interface Result {
   readonly epochSec: number | null;
   /** How many of the layers are the base's. */
   readonly baseLayers: number;
-  /** What is attested about an image with these names. */
-  readonly attest: Attest | null;
+  /** What is attested about it. */
+  readonly statements: (() => Promise<readonly Statement[]>) | null;
 }
-
-/** @returns the descriptor of the manifest with what is attested, for the index; its blobs are in the store */
-export type Attest = (
-  image: StoredImage,
-  manifest: Descriptor,
-  names: readonly string[],
-  form: ImageForm,
-) => Promise<Descriptor>;
 
 export interface MadeImage {
   readonly image: StoredImage;
@@ -54,7 +47,7 @@ export interface MadeImage {
 /** The image in the store, and sent where the output wants it. */
 export async function makeImage(result: Result, output: ImageOutput): Promise<MadeImage> {
   const { form, names, push } = output;
-  if (push === null) return storeImage(result, form, names, result.attest === null ? 'none' : 'gzip');
+  if (push === null) return storeImage(result, form, names, result.statements === null ? 'none' : 'gzip');
   const [first, ...others] = names;
   if (first === undefined) {
     throw new BuildError('TAG_NEEDED', {
@@ -76,7 +69,7 @@ export async function makeImage(result: Result, output: ImageOutput): Promise<Ma
     const { tag: _, ...byDigest } = parseReference(name);
     return push.byDigest ? byDigest : parseReference(name);
   };
-  const alone = result.attest === null;
+  const alone = result.statements === null;
   const { tag: _, ...untagged } = parseReference(first);
   const sent = await pushImage(io.store, lease, plain, alone ? target(first) : untagged, { ...options, keep });
   const image = await putManifest(io.store, lease, sent.manifest.bytes, sent.config);
@@ -119,7 +112,7 @@ function baseOf({ baseLayers }: Result, image: StoredImage): readonly DiffId[] {
 
 /** The image, in an index with what is attested about it if anything is. */
 async function attested(
-  { io, lease, attest }: Result,
+  { io, lease, statements }: Result,
   image: StoredImage,
   form: ImageForm,
   names: readonly string[],
@@ -133,8 +126,10 @@ async function attested(
     platform: { architecture, os, ...(variant && { variant }) },
     ...(Object.keys(own).length > 0 && { annotations: own }),
   };
-  if (attest === null) return { image, index: undefined, descriptor };
-  const about = await attest(image, descriptor, names, form);
+  if (statements === null) return { image, index: undefined, descriptor };
+  const { attachStatements, subjectsOf } = await import('../attest/index.js');
+  const subjects = subjectsOf(image.digest, names, image.config);
+  const about = await attachStatements(io.store, lease, descriptor, subjects, await statements(), form.artifact);
   const annotations = notes(form, 'index');
   const index = await putIndex(io.store, lease, { manifests: [descriptor, about], annotations });
   const listed = notes(form, 'index-descriptor');

@@ -46,9 +46,9 @@ export type Output =
       readonly docker: boolean;
     }
   | { readonly kind: 'layout'; readonly form: ImageForm; readonly names: readonly string[]; readonly dest: string }
-  /** The files of the image; `split`: in a directory named after its platform. */
-  | { readonly kind: 'files'; readonly dest: string; readonly split: boolean }
-  | { readonly kind: 'tar'; readonly dest: string | null; readonly split: boolean }
+  /** The files of the image; `split`: in a directory named after its platform; `prefix`: of the files that attest something. */
+  | { readonly kind: 'files'; readonly dest: string; readonly split: boolean; readonly prefix: string }
+  | { readonly kind: 'tar'; readonly dest: string | null; readonly split: boolean; readonly prefix: string }
   | { readonly kind: 'none' };
 
 /** What is attested about the images. */

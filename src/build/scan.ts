@@ -170,12 +170,12 @@ function statementOf(dir: string, name: string, scanner: string): Statement {
     throw invalid(scanner, `wrote ${JSON.stringify(name)}, which is no document`);
   const { _type: type, predicateType, predicate } = value as Readonly<Record<string, unknown>>;
   if (typeof type !== 'string' || !type.startsWith('https://in-toto.io/Statement/')) {
-    return { predicateType: spdxType, predicate: value };
+    return { file: name, predicateType: spdxType, predicate: value };
   }
   if (typeof predicateType !== 'string' || predicateType.startsWith('https://slsa.dev/provenance/')) {
     throw invalid(scanner, `may not say in ${JSON.stringify(name)} how the image was made`);
   }
-  return { predicateType, predicate };
+  return { file: name, predicateType, predicate };
 }
 
 /** The scanner wrote it: a link would lead to our files. */

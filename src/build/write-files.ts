@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type ApplyMeta, type ApplyOp, assembleTar, type RawPath, rawPath } from '#native';
+import { type ApplyMeta, type ApplyOp, assembleTar, displayPath, type RawPath, rawPath } from '#native';
 import {
   bareMeta,
   type DraftEntry,
@@ -26,6 +26,7 @@ import {
   StoreError,
   type ViewEntry,
 } from '#store';
+import type { Subject } from '../attest/index.js';
 import { BuildError } from '../base/index.js';
 import type { Result } from './make-image.js';
 import type { Output } from './output.js';
@@ -53,7 +54,8 @@ export async function writeFiles(result: Result, output: FilesOutput): Promise<v
   }
   try {
     await withView(result, async (view) => {
-      const ops = applyOps(view, result, process.getuid?.() === 0);
+      const said = await statementFiles(view, result, output.prefix);
+      const ops = applyOps(view, result, process.getuid?.() === 0, said);
       await host.applyTree(join(temp, 'root'), ops);
     });
     moveInto(Buffer.from(join(temp, 'root')), Buffer.from(dest));
@@ -71,7 +73,8 @@ export async function writeTar(result: Result, output: TarOutput): Promise<void>
   const path = lease.path('files.tar');
   await withView(result, async (view) => {
     const prefix = output.split ? `${platformDir(result)}/` : '';
-    const { parts } = encodeTar(drafts(view, result, prefix));
+    const said = await statementFiles(view, result, output.prefix);
+    const { parts } = encodeTar(drafts(view, result, prefix, said));
     await assembleTar({ parts, output: path, heads: false, fileDigests: false });
   });
   try {
@@ -137,11 +140,16 @@ function* walk(view: RootView): Generator<{ entry: ViewEntry; first: RawPath | u
 }
 
 /** An ordinary user can't make devices, or give files what only the superuser may read in them: that is left out, and said. */
-function applyOps(view: RootView, result: Result, asRoot: boolean): ApplyOp[] {
+function applyOps(view: RootView, result: Result, asRoot: boolean, said: Said): ApplyOp[] {
   const ops: ApplyOp[] = [{ op: 'dir', path: rawPath(''), meta: { ...bareMeta, mode: 0o755 } }];
   let devices = 0;
+  for (const [path, bytes] of said) {
+    const meta = { ...bareMeta, mode: 0o600, ...timeOf(now(), result) };
+    ops.push({ op: 'file', path, meta, size: bytes.length, content: { bytes } });
+  }
   for (const { entry, first } of walk(view)) {
     const { path, type, size, content, linkTarget: target } = entry;
+    if (said.has(path)) continue;
     const meta = metaOf(entry, result, asRoot);
     if (type === 'char' || type === 'block') {
       const { devMajor: major, devMinor: minor } = entry;
@@ -172,14 +180,20 @@ function metaOf(entry: ViewEntry, result: Result, asRoot: boolean): ApplyMeta {
 }
 
 /** SOURCE_DATE_EPOCH is the time of every file of such an output. */
-function timeOf({ mtimeSec, mtimeNsec }: ViewEntry, { epochSec }: Result): Pick<ApplyMeta, 'mtimeSec' | 'mtimeNsec'> {
+function timeOf({ mtimeSec, mtimeNsec }: Times, { epochSec }: Result): Times {
   return epochSec === null ? { mtimeSec, mtimeNsec } : { mtimeSec: epochSec, mtimeNsec: 0 };
 }
 
-function drafts(view: RootView, result: Result, prefix: string): DraftEntry[] {
+function drafts(view: RootView, result: Result, prefix: string, said: Said): DraftEntry[] {
   const made: DraftEntry[] =
     prefix === '' ? [] : [{ ...bareMeta, path: rawPath(prefix.slice(0, -1)), type: 'dir', mode: 0o755 }];
+  for (const [name, bytes] of said) {
+    const path = `${prefix}${name}` as RawPath;
+    const meta = { ...bareMeta, mode: 0o600, ...timeOf(now(), result), size: bytes.length };
+    made.push({ ...meta, path, type: 'file', content: { bytes } });
+  }
   for (const { entry, first } of walk(view)) {
+    if (said.has(entry.path)) continue;
     const { layer: _l, inode: _i, content, ...meta } = entry;
     const path = `${prefix}${entry.path}` as RawPath;
     const times = timeOf(entry, result);
@@ -200,6 +214,43 @@ function drafts(view: RootView, result: Result, prefix: string): DraftEntry[] {
   }
   return made;
 }
+
+type Times = Pick<ApplyMeta, 'mtimeSec' | 'mtimeNsec'>;
+
+function now(): Times {
+  return { mtimeSec: Math.floor(Date.now() / 1000), mtimeNsec: 0 };
+}
+
+/** By name: what is attested about the files, to lie beside them. A file of the image of that name gives way. */
+type Said = ReadonlyMap<RawPath, Buffer>;
+
+async function statementFiles(view: RootView, result: Result, prefix: string): Promise<Said> {
+  if (result.statements === null) return new Map();
+  const { inToto } = await import('../attest/index.js');
+  const subject = await fileSubjects(view, result);
+  const statements = await result.statements();
+  return new Map(
+    statements.map((statement) => [
+      rawPath(`${prefix}${statement.file}`),
+      Buffer.from(JSON.stringify(inToto(statement, subject), null, 2)),
+    ]),
+  );
+}
+
+/** Every file with its digest, as one pass over their contents gives them. */
+async function fileSubjects(view: RootView, result: Result): Promise<Subject[]> {
+  const entries = drafts(view, result, '', new Map());
+  const { parts, fileParts } = encodeTar(entries);
+  const { fileDigests } = await assembleTar({ parts, output: null, heads: false, fileDigests: true });
+  const digests = new Map([...fileParts].map(([part, path]) => [path, fileDigests[part]!]));
+  return entries.flatMap(({ type, path, size, linkTarget }) => {
+    if (type !== 'file' && type !== 'hardlink') return [];
+    const sha256 = type === 'file' && size === 0 ? emptySha256 : digests.get(type === 'file' ? path : linkTarget);
+    return [{ name: displayPath(path), digest: { sha256: sha256 ?? emptySha256 } }];
+  });
+}
+
+const emptySha256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855';
 
 const slash = Buffer.from('/');
 

@@ -89,17 +89,20 @@ function outputOf(fields: Fields, type: OutputType, common: CommonOutput): Outpu
       const mode = fields.value('mode') ?? 'copy';
       if (mode !== 'copy')
         throw bad(fields.text, `mode=${mode} is not supported`, 'empty the directory first, and leave mode out');
-      return { kind: 'files', dest, split: fields.boolean('platform-split', false) };
+      return { kind: 'files', dest, ...filesOf(fields) };
     }
     case 'tar':
-      return {
-        kind: 'tar',
-        dest: streamed(fields, fields.value('dest')),
-        split: fields.boolean('platform-split', false),
-      };
+      return { kind: 'tar', dest: streamed(fields, fields.value('dest')), ...filesOf(fields) };
     case 'cacheonly':
       return { kind: 'none' };
   }
+}
+
+function filesOf(fields: Fields): { split: boolean; prefix: string } {
+  const prefix = fields.value('attestation-prefix') ?? '';
+  if (prefix.includes('/'))
+    throw bad(fields.text, `attestation-prefix=${prefix} is no part of a name`, 'leave the / out');
+  return { split: fields.boolean('platform-split', false), prefix };
 }
 
 function namesOf(fields: Fields, common: CommonOutput): readonly string[] {

@@ -317,6 +317,37 @@ describe('provenance', () => {
     expect(runDetails.metadata.buildkit_completeness.request).toBe(true);
   });
 
+  test('lies beside the files where they are the result, and is about them', async () => {
+    const cwd = context(person);
+    const words = ['--provenance=mode=min', '-o', 'out', '-o', 'type=tar,dest=o.tar,attestation-prefix=x.'];
+    output(await person.run([...words, '.'], { cwd }));
+    const path = join(cwd, 'out/provenance.json');
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const { subject, predicateType } = json(readFileSync(path));
+    expect(predicateType).toBe('https://slsa.dev/provenance/v1');
+    const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+    expect(subject).toEqual([
+      { name: 'srv/a', digest: { sha256: sha256('alpha\n') } },
+      { name: 'srv/owned', digest: { sha256: sha256('alpha\n') } },
+      { name: 'srv/sub/b', digest: { sha256: sha256('beta\n') } },
+    ]);
+    const tar = execFileSync('tar', ['-xOf', 'o.tar', 'x.provenance.json'], { cwd });
+    expect(json(tar).subject).toEqual(subject);
+  });
+
+  test('has the shape of an image for registries that want one', async () => {
+    const cwd = context(person);
+    output(await person.run(['--provenance=true', '-o', 'type=oci,dest=o.tar,oci-artifact=false', '.'], { cwd }));
+    const dir = unpacked(cwd, 'o.tar');
+    const index = json(blob(dir, json(readFileSync(join(dir, 'index.json'))).manifests[0].digest));
+    const manifest = json(blob(dir, index.manifests[1].digest));
+    expect(manifest).not.toHaveProperty('subject');
+    expect(json(blob(dir, manifest.config.digest))).toMatchObject({
+      os: 'unknown',
+      rootfs: { diff_ids: [manifest.layers[0].digest] },
+    });
+  });
+
   test('stays with the image in the store: listed, run, copied, saved, removed, collected', async () => {
     const cwd = context(person, { Buildfile: 'FROM host://sh,coreutils\nRUN echo hi > /hi\nCMD cat /hi\n' });
     const digest = output(await person.run(['-q', '--provenance=true', '-t', 'kept:1', '.'], { cwd })).trim();
