@@ -10,6 +10,7 @@ interface Entry {
 const commands: Readonly<Record<string, Entry>> = {
   build: { summary: 'build an image from a Buildfile (the default command)', load: () => import('./build.js') },
   run: { summary: 'run a program from an image', load: () => import('./run.js') },
+  why: { summary: 'say why steps of a build were not cached', load: () => import('./why.js') },
   images: { summary: 'list images', load: () => import('./images.js') },
   inspect: { summary: "show an image's manifest and config", load: () => import('./inspect.js') },
   history: { summary: "show an image's history, layer by layer", load: () => import('./history.js') },

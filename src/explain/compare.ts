@@ -73,7 +73,7 @@ function compareFields(was: Fields, is: Fields): KeyChange[] {
 }
 
 /** In the words of the Buildfile and of options. */
-const componentNames: Readonly<Record<string, string>> = {
+export const componentNames: Readonly<Record<string, string>> = {
   script: 'command',
   cwd: 'WORKDIR',
   path: 'WORKDIR',

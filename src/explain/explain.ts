@@ -117,7 +117,7 @@ function findNearest(
     const known = step === null || step.key === null ? null : find(step.key);
     if (known === null) continue;
     const changes = compareSteps({ ...step, ...known }, made);
-    const distance = distanceOf(changes) + (standsOnOther(known, made) ? 0.5 : 0);
+    const distance = distanceOf(changes) + (standsOnOther(known, made) ? 1 : 0);
     if (distance >= least) continue;
     least = distance;
     nearest = { pairing, changes };
@@ -146,6 +146,6 @@ function laterHint({ record }: KnownStep, changes: readonly KeyChange[]): string
   const text = [...record.does.args, record.does.script ?? ''].join('\n');
   const unused = changes.map(({ name = '' }) => name).filter((name) => !new RegExp(`\\b${name}\\b`).test(text));
   if (unused.length < changes.length) return null;
-  const [args, them] = unused.length === 1 ? [`ARG ${unused[0]}`, 'it'] : [`ARG ${unused.join(' and ')}`, 'them'];
-  return `an ARG is in the environment of every RUN after it: if this one does not read ${them}, declare ${args} below it`;
+  const args = unused.map((name) => `ARG ${name}`).join(' and ');
+  return `every RUN after ${args} has it in its environment; if the command doesn't need it, declare it further down`;
 }

@@ -110,6 +110,13 @@ export function fileSets(list: string): Map<string, string> {
   return new Map(sets.map((set) => [set.slice(0, set.indexOf('\0')), `\x01${set}\0`]));
 }
 
+/** How many there are, directories included. */
+export function countFiles(set: string): number {
+  let count = 0;
+  for (const block of blocksOf(set).values()) count += block.split('\0').length - 1;
+  return count;
+}
+
 /** Entries of each directory; those of one may stand in several places, between its subdirectories. */
 function blocksOf(set: string): Map<string, string> {
   const blocks = new Map<string, string>();

@@ -13,7 +13,7 @@ export function changesText(changes: readonly KeyChange[]): string {
 }
 
 /** One component that is no file. */
-function changeText(change: KeyChange): string {
+export function changeText(change: KeyChange): string {
   const { what, name, aspect, from, to } = change;
   switch (what) {
     case 'arg':
