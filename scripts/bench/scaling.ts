@@ -1,9 +1,8 @@
 // How the time grows with n, whatever n counts. What is there without any n (the start of a process) is taken away.
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { diamond, manyInstructions, manyLayers } from './buildfiles.js';
-import { measure } from './measure.js';
+import { inFront, measure } from './measure.js';
 import type { Bench } from './scenarios.js';
 
 interface Dimension {
@@ -17,7 +16,9 @@ interface Dimension {
 
 /** Prints the table. */
 export function scaling(bench: Bench, runs: number): void {
-  console.log(`\nscaling: ms at each n, then µs for each one of n   (goal: nothing grows faster than linearly)`);
+  console.log(
+    `\nscaling: ms at each n, the fastest of the runs${inFront && `, by ${inFront.trim()}`}, then µs for each one of n   (goal: nothing grows faster than linearly)`,
+  );
   for (const dimension of dimensions(bench)) {
     const at = [1, ...dimension.sizes].map((n) => ({ n, ms: fastest(dimension, n, runs) }));
     const start = dimension.prints ? 0 : (at[0]?.ms ?? 0);
@@ -36,7 +37,7 @@ function fastest({ command, prepare, prints }: Dimension, n: number, runs: numbe
       {
         name: String(n),
         prepare: (run) => prepare?.(n, run),
-        command: () => steady + command(n),
+        command: () => inFront + command(n),
         ...(prints ? { figure: (_ms: number, output: string) => Number(output) } : {}),
       },
     ],
@@ -45,9 +46,6 @@ function fastest({ command, prepare, prints }: Dimension, n: number, runs: numbe
   );
   return figure?.minMs ?? Number.NaN;
 }
-
-/** In front of everybody else, where that is allowed. */
-const steady = spawnSync('chrt', ['-f', '10', 'true']).status === 0 ? 'chrt -f 10 ' : '';
 
 const sizes = [10, 100, 1000];
 
