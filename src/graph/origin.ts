@@ -6,6 +6,7 @@ import { type FoundContext, findContext } from './named-context.js';
 import type { NamedOrigin } from './named-origin.js';
 import type { BaseRequest, PlanOptions } from './options.js';
 import { noSuchNumber, notEarlier } from './stage-errors.js';
+import { stageNumber } from './stage-number.js';
 import { expand } from './variables.js';
 
 /** Where a stage begins, or where files are copied from. */
@@ -46,9 +47,7 @@ function expandFrom(flag: string, word: Word, { file, globals }: OriginScope): s
 
 function findOrigin(word: Word, { file, options, user }: OriginScope): Origin {
   const name = word.text;
-  const index = /^\d+$/.test(name)
-    ? Number(name)
-    : file.stages.findLastIndex((stage) => stage.from.name === name.toLowerCase());
+  const index = /^\d+$/.test(name) ? Number(name) : stageNumber(file, name);
   if (index >= file.stages.length) throw noSuchNumber(file, word);
   const context = findContext(options, name);
   if (context?.kind === 'directory') return { kind: 'directory', name: context.name };
@@ -92,7 +91,7 @@ function foundAt<T>(at: Span, find: () => T): T {
 /** Number of the stage to build; of none, the last. @throws BuildError STAGE_NOT_FOUND */
 export function findTarget(file: Buildfile, target: string | undefined): number {
   if (target === undefined || target === '') return file.stages.length - 1;
-  const named = file.stages.findLastIndex((stage) => stage.from.name === target.toLowerCase());
+  const named = stageNumber(file, target);
   if (named >= 0) return named;
   if (/^\d+$/.test(target) && Number(target) < file.stages.length) return Number(target);
   const names = stageNames(file);

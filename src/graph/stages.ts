@@ -6,6 +6,7 @@ import { type FoundContext, findContext } from './named-context.js';
 import { namedOrigins } from './named-origin.js';
 import type { BaseImage, BaseRequest, PlanOptions } from './options.js';
 import { findTarget, imageRequest, namedStage, type Origin, originOf } from './origin.js';
+import { stageNumber } from './stage-number.js';
 import { expand, globalVariables } from './variables.js';
 
 /** A stage that the target needs. */
@@ -113,9 +114,7 @@ function baseOf(
       at: from.base.at,
     });
   }
-  const earlier = file.stages.findLastIndex(
-    ({ index, from: other }) => index < stage.index && other.name === ref.toLowerCase(),
-  );
+  const earlier = stageNumber(file, ref, stage.index);
   if (earlier >= 0) return { kind: 'stage', index: earlier };
   if (ref === 'scratch') return { kind: 'scratch' };
   const context = findContext(options, ref);
