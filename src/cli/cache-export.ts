@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { type ArchiveCompression, holdCacheMount, openLease, saveCacheMount } from '#store';
+import { type ArchiveCompression, holdCacheMount, openLease, StoreError, saveCacheMount } from '#store';
 import { unlessInterrupted } from '../base/index.js';
 import { cacheMountNamed } from './cache-mount-named.js';
 import { type Cli, UsageError } from './cli.js';
@@ -44,7 +44,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   try {
     const wait = { signal: cli.signal, onBusy: busyTeller(cli, id) };
     const use = await holdCacheMount(store, name, wait);
-    if (use === null) throw new UsageError('USAGE', { message: `the cache ${id} was removed meanwhile` });
+    if (use === null) throw new StoreError('CACHE_NOT_FOUND', { message: `the cache ${id} was removed meanwhile` });
     try {
       const choice = { compression: options.compression ?? compressionOf(output ?? ''), signal: cli.signal };
       const saving = saveCacheMount(store, lease, host, use.dir, output ?? process.stdout, choice);

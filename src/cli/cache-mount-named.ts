@@ -1,16 +1,16 @@
 // Caches by the words that people have for them: their id, or the start of their name.
-import { type CacheMount, listCacheMounts, type Store } from '#store';
+import { type CacheMount, listCacheMounts, type Store, StoreError } from '#store';
 import { closest } from '../base/index.js';
 import { UsageError } from './cli.js';
 
-/** @throws UsageError when there is none of that id or name */
+/** @throws StoreError CACHE_NOT_FOUND */
 export async function cacheMountsNamed(store: Store, text: string): Promise<readonly CacheMount[]> {
   const all = await listCacheMounts(store);
   const found = all.filter(({ name, record }) => record?.id === text || isStartOf(text, name));
   if (found.length > 0) return found;
   const ids = all.flatMap(({ record }) => record?.id ?? []);
   const near = closest(text, ids);
-  throw new UsageError('USAGE', {
+  throw new StoreError('CACHE_NOT_FOUND', {
     message: `there is no cache ${text}`,
     hint: near
       ? `did you mean ${near}?`

@@ -99,7 +99,9 @@ async function helpOnGroup(group: string, word: string | undefined): Promise<Fou
     const hint = near === undefined ? `there are ${names.join(', ')}` : `did you mean tsbuild ${near}?`;
     throw await noCommand(`${group} ${word}`, hint);
   }
-  return { text: `commands:\n${listed(names)}\n\n'tsbuild ${group} COMMAND --help' shows a command's options.\n` };
+  return {
+    text: `commands:\n${listed(names)}\n\n'tsbuild ${group} COMMAND --help' shows a command's options.\n\nexample:\n  tsbuild ${names[0]}\n`,
+  };
 }
 
 async function helpOn(topic: string | undefined): Promise<Found> {

@@ -98,11 +98,11 @@ describe('the help', () => {
   test('has examples that are understood, for every command and as a whole', async () => {
     const overview = output(await reader.run(['help']));
     const listed = /^commands:\n(.*?)\n\n/ms.exec(overview)![1]!.split('\n');
-    const commands = listed.map((line) => line.trim().split(' ')[0]!);
+    const commands = listed.map((line) => line.trim().split(/ {2,}/)[0]!);
     expect(commands).toContain('build');
     for (const text of [
       overview,
-      ...(await Promise.all(commands.map((name) => reader.run(['help', name])))).map(output),
+      ...(await Promise.all(commands.map((name) => reader.run(['help', ...name.split(' ')])))).map(output),
     ]) {
       const examples = exampleCommands(text);
       expect(examples, text).not.toEqual([]);
