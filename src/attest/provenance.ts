@@ -11,6 +11,8 @@ const buildType = 'https://github.com/moby/buildkit/blob/master/docs/attestation
 export interface Facts {
   readonly graph: BuildGraph;
   readonly buildfile: SourceFile;
+  /** Where the context came from, if it was fetched. */
+  readonly contextUri: string | null;
   /** What the command line said, in the frontend's words: 'target', 'build-arg:NAME', 'label:NAME', 'context:NAME'. */
   readonly args: Readonly<Record<string, string>>;
   /** What came from elsewhere. */
@@ -36,12 +38,12 @@ export interface Dependency {
  *   Buildfile's text
  */
 export function provenance(facts: Facts, mode: 'min' | 'max'): object {
-  const { graph, builderPlatform, dependencies } = facts;
+  const { graph, builderPlatform, dependencies, contextUri } = facts;
   const whole = mode === 'max';
   const given = Object.entries(facts.args);
   const args = whole ? given : given.filter(([name]) => !/^(build-arg|label):/.test(name));
   const runs = graph.vertices.filter((vertex) => vertex.kind === 'run');
-  const locals = localsOf(graph);
+  const locals = localsOf(graph).filter((name) => contextUri === null || name !== 'context');
   const request = {
     frontend: 'dockerfile.v0',
     ...(args.length > 0 && { args: Object.fromEntries(args) }),
@@ -54,7 +56,10 @@ export function provenance(facts: Facts, mode: 'min' | 'max'): object {
     buildDefinition: {
       buildType,
       resolvedDependencies: dependencies,
-      externalParameters: { configSource: { path: facts.buildfile.name }, request },
+      externalParameters: {
+        configSource: { ...(contextUri !== null && { uri: contextUri }), path: facts.buildfile.name },
+        request,
+      },
       internalParameters: {
         ...(whole && { buildConfig: { llbDefinition: stepsOf(facts) } }),
         builderPlatform: formatPlatform(builderPlatform),

@@ -29,13 +29,17 @@ export function openDescription(finished: Finished): Describe {
     const attest = await import('../attest/index.js');
     const { request, graph, bases, startedMs, scanner, arrivedFrom } = finished;
     const images = [...bases.values(), ...(scanner === null ? [] : [scanner])];
+    const contextUri = request.fetched === null || request.fetched.place === '-' ? null : request.fetched.place;
+    // Its bytes are not known by a digest of their own.
+    const context: Dependency[] = contextUri === null ? [] : [{ uri: contextUri, digest: {} }];
     const facts: Facts = {
       ...end,
       startedMs,
       graph,
       buildfile: request.buildfile,
+      contextUri,
       args: argsOf(request),
-      dependencies: [...imagesOf(images, attest.packageUrl), ...remotesOf(graph, arrivedFrom)],
+      dependencies: [...imagesOf(images, attest.packageUrl), ...remotesOf(graph, arrivedFrom), ...context],
       bases: new Map([...bases].map(([key, { ref, digest }]) => [key, `docker-image://${ref}@${digest}`])),
       builderPlatform: hostPlatform(),
       builderId: request.attested.provenance?.builderId ?? '',

@@ -132,20 +132,31 @@ async function sourcesOf(scanned: Scanned, host: Host): Promise<{ stacks: StepSt
     const stack = stacks.push({ layers, hidden, scratchDir: null }) - 1;
     mounts.push({ kind: 'stack', stack, path: rawPath(''), target });
   };
-  const addVertex = async (vertex: VertexId, target: string): Promise<void> => {
-    const layers = await scanned.stacks.mounts(scanned.layersOf(vertex), host);
+  const addLayers = async (stack: Parameters<Stacks['mounts']>[0], target: string): Promise<void> => {
+    const layers = await scanned.stacks.mounts(stack, host);
     if (layers.length > 0) return add(layers, target);
     const root = lease.path('nothing');
     mkdirSync(root);
     mounts.push({ kind: 'bind', root, path: rawPath(''), target, readonly: true });
   };
-  await addVertex(graph.result, corePath);
+  await addLayers(scanned.layersOf(graph.result), corePath);
   for (const { name, index, result, scan } of graph.stages) {
-    if (scan.stage && result !== graph.result) await addVertex(result, `${extrasPath}sbom-${name ?? index}`);
+    if (scan.stage && result !== graph.result)
+      await addLayers(scanned.layersOf(result), `${extrasPath}sbom-${name ?? index}`);
   }
   if (graph.stages.some(({ scan }) => scan.context)) {
-    const context = await contexts.open(null);
-    add([{ kind: 'tree', dir: context.dir }], `${extrasPath}sbom-context`, await context.hidden(rawPath('')));
+    const target = `${extrasPath}sbom-context`;
+    const fetched = await contexts.fetched(null);
+    if (fetched !== null) {
+      await addLayers(
+        fetched.layers.map(({ diffId }) => diffId),
+        target,
+      );
+    } else {
+      const context = await contexts.open(null);
+      const layers = [{ kind: 'tree', dir: context.dir, ownerIsRoot: true } as const];
+      add(layers, target, await context.hidden(rawPath('')));
+    }
   }
   return { stacks, mounts };
 }

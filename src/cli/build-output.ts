@@ -142,12 +142,20 @@ function formOf(fields: Fields, common: CommonOutput): ImageForm {
   return {
     types: oci || onlyOci ? 'oci' : 'docker',
     compression: chosen,
-    level: level === undefined ? undefined : Number(level),
+    level: level === undefined ? undefined : requireLevel(fields, chosen, Number(level)),
     forceCompression: fields.boolean('force-compression', false) || chosen === 'estargz',
     rewriteTimestamp: fields.boolean('rewrite-timestamp', false),
     annotations: [...common.annotations, ...fields.annotations().flatMap((text) => annotations(text, common))],
     artifact,
   };
+}
+
+/** @throws UsageError before anything is built */
+function requireLevel(fields: Fields, compression: Compression | null, level: number): number {
+  const [least, greatest] = compression === 'zstd' ? [1, 22] : [0, 9];
+  if (level >= least && level <= greatest) return level;
+  const name = compression ?? 'gzip';
+  throw bad(fields.text, `compression-level=${level} is no level of ${name}`, `it goes from ${least} to ${greatest}`);
 }
 
 /** Null is standard output. */

@@ -17,10 +17,10 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
   await underLease(cli, store, 'load', async (lease) => {
-    for (const { image, names } of await loadArchive(store, lease, options.input ?? process.stdin, { platform })) {
-      for (const name of names) tagImage(store, name, image.digest);
+    for (const { digest, names } of await loadArchive(store, lease, options.input ?? process.stdin, { platform })) {
+      for (const name of names) tagImage(store, name, digest);
       const shown = names.map(familiarName).join(', ') || 'an image without a name';
-      cli.out(options.quiet ? `${image.digest}\n` : `loaded ${shown} ${image.digest}\n`);
+      cli.out(options.quiet ? `${digest}\n` : `loaded ${shown} ${digest}\n`);
     }
   });
   return 0;

@@ -29,6 +29,9 @@ export function plainReport(write: (text: string) => void): EventSink {
     print(vertex, verdict);
   };
 
+  /** By what is on its way: how far it was when that was last shown. */
+  const outputs = new Map<string, string>();
+
   return (event) => {
     switch (event.type) {
       case 'build-start':
@@ -57,6 +60,12 @@ export function plainReport(write: (text: string) => void): EventSink {
         return end(event.vertex, event.cached ? 'CACHED' : `DONE ${seconds(event.durationMs)}`);
       case 'vertex-failed':
         return end(event.vertex, event.canceled ? 'CANCELED' : `ERROR after ${seconds(event.durationMs)}`);
+      case 'output-progress': {
+        const text = progressText(event);
+        if (outputs.get(event.what) === text) return;
+        outputs.set(event.what, text);
+        return write(`output: ${text}\n`);
+      }
       case 'warning':
         warnings++;
         return write(`${warningText(event)}\n`);

@@ -1,8 +1,9 @@
 // An archive of images (an OCI layout in a tar, or what docker save writes) → the store.
 import type { Readable } from 'node:stream';
+import { findBlob, putBlob, readBlob } from '../content/blob.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
-import { parseConfig } from '../image/document.js';
+import { parseConfig, parseImageDocument } from '../image/document.js';
 import { putConfig } from '../image/images.js';
 import { isAttestation } from '../image/platform.js';
 import { formatReference, parseReference } from '../image/reference.js';
@@ -16,6 +17,8 @@ import { type ReceiveOptions, receiveImage, receiveLayers } from './receive.js';
 
 export interface LoadedImage {
   readonly image: StoredImage;
+  /** Of the image; or of the index in which it came alone with what is attested about it, which is kept whole. */
+  readonly digest: Digest;
   /** Full names that the archive gives it, to tag it with; it is not tagged yet. */
   readonly names: readonly string[];
 }
@@ -63,9 +66,42 @@ async function loadLayout(
   for (const entries of groups.values()) {
     const resolved = await resolveEntries(entries, options.platform, archive.name, (blob) => folder.readDocument(blob));
     const image = await receiveImage(store, lease, resolved, archive.name, (layer) => folder.open(layer), options);
-    loaded.push({ image, names: fullNames(entries) });
+    const index = await receiveIndex(store, lease, entries, image, folder);
+    loaded.push({ image, digest: index ?? image.digest, names: fullNames(entries) });
   }
   return mergeNames(loaded);
+}
+
+/** Null where the image is in no index, or in one of several images. */
+async function receiveIndex(
+  store: Store,
+  lease: Lease,
+  entries: readonly Descriptor[],
+  image: StoredImage,
+  folder: BlobFolder,
+): Promise<Digest | null> {
+  const root = entries[0]!;
+  if (entries.some(({ digest }) => digest !== root.digest) || root.digest === image.digest) return null;
+  const bytes = await folder.readDocument(root);
+  const document = parseImageDocument(bytes, root.digest, root.mediaType);
+  if (document.kind === 'manifest') return null;
+  const others = document.index.manifests.filter(isAttestation);
+  if (others.length === 0 || document.index.manifests.length !== others.length + 1) return null;
+  const keep = async (blob: Descriptor): Promise<void> => {
+    if (findBlob(store, blob.digest) === null) await putBlob(store, lease, folder.open(blob), blob);
+  };
+  // What is attested names these very bytes: whoever sends the image on needs them.
+  for (const [i, layer] of image.manifest.layers.entries()) {
+    if (layer.digest !== image.layers[i]!.diffId) await keep(layer);
+  }
+  for (const other of others) {
+    await keep(other);
+    const about = parseImageDocument(await readBlob(store, other.digest), other.digest, other.mediaType);
+    if (about.kind === 'index') return null;
+    for (const part of [about.manifest.config, ...about.manifest.layers]) await keep(part);
+  }
+  await keep(root);
+  return root.digest;
 }
 
 /** The digest has been parsed: it can't name another member. */
@@ -94,9 +130,9 @@ function normalNames(names: readonly string[]): string[] {
 
 function mergeNames(loaded: readonly LoadedImage[]): LoadedImage[] {
   const merged = new Map<Digest, LoadedImage>();
-  for (const { image, names } of loaded) {
-    const known = merged.get(image.digest)?.names ?? [];
-    merged.set(image.digest, { image, names: [...new Set([...known, ...names])] });
+  for (const { image, digest, names } of loaded) {
+    const known = merged.get(digest)?.names ?? [];
+    merged.set(digest, { image, digest, names: [...new Set([...known, ...names])] });
   }
   return [...merged.values()];
 }
@@ -126,7 +162,7 @@ async function loadDockerArchive(
     await receiveLayers(store, lease, config, layers, ({ digest }) => archive.stream(members.get(digest)!), options);
     // Such an archive has no manifest; one over the uncompressed layers stands in.
     const image = await putConfig(store, lease, configBytes);
-    loaded.push({ image, names: normalNames(entry.names) });
+    loaded.push({ image, digest: image.digest, names: normalNames(entry.names) });
   }
   return mergeNames(loaded);
 }

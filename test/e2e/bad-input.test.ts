@@ -112,6 +112,11 @@ describe('a command line that is wrong ends with 2', () => {
       'gzip and estargz take 0 to 9, zstd 1 to 22',
     ],
     [
+      ['-o', 'type=oci,dest=x.tar,compression=zstd,compression-level=23', '.'],
+      '--output type=oci,dest=x.tar,compression=zstd,compression-level=23: compression-level=23 is no level of zstd',
+      'it goes from 1 to 22',
+    ],
+    [
       ['--provenance=true', '-o', 'type=oci,dest=x.tar,oci-mediatypes=false', '.'],
       '--output type=oci,dest=x.tar,oci-mediatypes=false: cannot export attestations with "oci-mediatypes=false"',
       'leave one of the two out',

@@ -370,6 +370,12 @@ describe('provenance', () => {
     expect(output(await person.run(['push', '-q', 'kept:2', `store://${other}`], { cwd })).trim()).toBe(digest);
     expect(output(await person.run(['--store', other, 'run', 'kept:2']))).toBe('hi\n');
     expect(output(await person.run(['rmi', 'kept:2']))).toContain(`Deleted: ${digest}`);
+    const third = join(cwd, 'third');
+    expect(output(await person.run(['--store', third, 'load', '-q', '-i', 'kept.tar'], { cwd })).trim()).toBe(digest);
+    output(
+      await person.run(['--store', third, 'save', '--format', 'oci-archive', '-o', 'again.tar', 'kept:2'], { cwd }),
+    );
+    expect(readFileSync(join(cwd, 'again.tar')).equals(readFileSync(join(cwd, 'kept.tar')))).toBe(true);
   });
 });
 

@@ -88,3 +88,12 @@ test('what a check finds is shown with its line, and all warnings are counted at
     '2 warnings found',
   ]);
 });
+
+test('an output on its way is shown at each tenth', () => {
+  const at = (done: number): BuildEvent => ({ type: 'output-progress', what: 'sending sha256:0123', done, total: 100 });
+  expect(shown([at(0), at(3), at(55), at(55), at(100)])).toEqual([
+    'output: sending sha256:0123 0%',
+    'output: sending sha256:0123 50%',
+    'output: sending sha256:0123 100%',
+  ]);
+});
