@@ -40,7 +40,7 @@ export class Destination {
   readonly #placed = new Map<RawPath, Placed>();
   /** Directories of the view, and symlinks to some, that something else replaced, with everything in them. */
   readonly #hidden = new Set<RawPath>();
-  /** Placed directories that the view doesn't have: it has nothing in them either. */
+  /** Placed directories that are none in the view: it has nothing in them either. */
   readonly #new = new Set<RawPath>();
   #links = 0;
 
@@ -105,7 +105,7 @@ export class Destination {
   put(draft: DraftEntry, link: number, from: SourceEntry | null): Placed {
     const { path } = draft;
     const below = this.#lookupBelow(path);
-    if (draft.type === 'dir' && below === null) this.#new.add(path);
+    if (draft.type === 'dir' && (below === null || below.type === 'symlink')) this.#new.add(path);
     if (draft.type !== 'dir' && below?.type === 'symlink') this.#hidden.add(path); // and all that it leads to
     const placed: Placed = { draft, link, from };
     this.#placed.set(path, placed);
