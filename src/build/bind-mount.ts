@@ -32,7 +32,8 @@ export async function bindInputs(vertex: RunVertex, solved: SolvedVertices, io: 
   const trees = new Map<string, Tree>();
   for (const mount of bindMounts(vertex)) {
     const source = await io.source(mount.from, solved);
-    const tree = await readTree(source, locate(source, mount));
+    const located = locate(source, mount);
+    const tree = await (mount.from.kind === 'vertex' ? readLayers : readTree)(source, located);
     inputs[mount.target] = tree.digest;
     trees.set(mount.target, tree);
   }
@@ -117,6 +118,17 @@ interface Tree {
 /** Digest of all that is to be seen. */
 export async function treeDigest(source: SourceTree, located: Located): Promise<string> {
   return (await readTree(source, located)).digest;
+}
+
+/** Layers never change: what was said of a part of them holds for every step. */
+const known = new WeakMap<SourceTree, Map<RawPath, Promise<Tree>>>();
+
+function readLayers(source: SourceTree, located: Located): Promise<Tree> {
+  const trees = known.get(source) ?? new Map<RawPath, Promise<Tree>>();
+  known.set(source, trees);
+  const tree = trees.get(located.path) ?? readTree(source, located);
+  trees.set(located.path, tree);
+  return tree;
 }
 
 /**

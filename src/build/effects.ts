@@ -63,6 +63,7 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
   const stacks = openStacks(job);
   const plans = new Map<number, CopyPlan>();
   const bound = new Map<number, Bound>();
+  const results = new Map<number, SourceTree>();
   let host: Promise<Host> | undefined;
   let agents: Promise<Agents> | undefined;
 
@@ -81,8 +82,12 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
     return found.stack;
   };
   const sourceOf = async (from: FileSource, solved: SolvedVertices): Promise<SourceTree> => {
-    if (from.kind === 'vertex')
-      return viewSource(stacks.view(stackOf(from.vertex, solved)), sourceOfVertex(job, from.vertex), digests);
+    if (from.kind === 'vertex') {
+      const view = stacks.view(stackOf(from.vertex, solved));
+      const source = results.get(from.vertex) ?? viewSource(view, sourceOfVertex(job, from.vertex), digests);
+      results.set(from.vertex, source);
+      return source;
+    }
     const name = from.name === null ? 'the build context' : `context ${from.name}`;
     const fetched = await contexts.fetched(from.name);
     if (fetched === null) return contextSource(await contexts.open(from.name), name);

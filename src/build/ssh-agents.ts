@@ -42,7 +42,8 @@ export function openAgents(sources: ReadonlyMap<string, SshSource>, lease: Lease
 async function listen(dir: string, serve: (client: Socket) => void): Promise<AgentSocket> {
   mkdirSync(dir, { mode: 0o700 });
   const clients = new Set<Socket>();
-  const server = createServer((client) => {
+  // What one side has ended, the other may still answer.
+  const server = createServer({ allowHalfOpen: true }, (client) => {
     clients.add(client);
     client.once('close', () => clients.delete(client));
     serve(client);
@@ -71,7 +72,8 @@ function listening(server: Server, path: string): Promise<void> {
 function connectTo(path: string): Socket {
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    return connect(shortPath(directory, basename(path))); // at once, as far as the path is concerned
+    const address = { path: shortPath(directory, basename(path)), allowHalfOpen: true };
+    return connect(address); // at once, as far as the path is concerned
   } finally {
     closeSync(directory);
   }
