@@ -7,6 +7,8 @@ export interface Change {
   readonly args?: readonly string[];
   /** The steps that it may execute again, mounts left out, and no others. */
   readonly repeats: readonly string[];
+  /** Why the first of them is. */
+  readonly because: RegExp;
   /** Lines of those steps that show that they went on from what their cache mounts held. */
   readonly says?: readonly RegExp[];
   /** Lines that the first build has and this one must not have: the work that the cache mounts save. */
@@ -23,6 +25,7 @@ export const changes: readonly Change[] = [
     what: 'another build argument',
     args: ['--build-arg', 'NAME=you'],
     repeats: ['RUN chmod 0755 greet.sh && uname -m > machine'],
+    because: /ARG NAME: world → you/,
     prints: ['world', 'you'],
   },
   {
@@ -30,6 +33,7 @@ export const changes: readonly Change[] = [
     what: 'another script',
     edit: ['greet.sh', 'hello', 'good morning'],
     repeats: ['COPY greet.sh .', 'RUN chmod 0755 greet.sh && uname -m > machine'],
+    because: /1 file changed: \S*greet\.sh \(content\)/,
     prints: ['hello', 'good morning'],
   },
   {
@@ -37,6 +41,7 @@ export const changes: readonly Change[] = [
     what: 'a comment more',
     edit: ['Buildfile', 'FROM', '# No change.\nFROM'],
     repeats: [],
+    because: /^$/,
     prints: same,
   },
   {
@@ -44,6 +49,7 @@ export const changes: readonly Change[] = [
     what: 'another text',
     edit: ['pages/layers.txt', 'Nothing is', 'No file is'],
     repeats: ['COPY pages /pages', 'RUN sh /generate.sh /pages .', 'COPY --from=site /site /site'],
+    because: /1 file changed: \S*layers\.txt \(content\)/,
     prints: ['Nothing is', 'No file is'],
   },
   {
@@ -51,6 +57,7 @@ export const changes: readonly Change[] = [
     what: 'another text',
     edit: ['words.txt', 'layer', 'tar'],
     repeats: ['COPY --chown=app words.py words.txt ./'],
+    because: /1 file changed: \S*words\.txt \(content\)/,
     prints: ['layer 2', 'tar 4'],
   },
   {
@@ -58,6 +65,7 @@ export const changes: readonly Change[] = [
     what: 'another greeting',
     edit: ['service.py', 'hello, {{', 'welcome, {{'],
     repeats: ['COPY service.py .'],
+    because: /1 file changed: \S*service\.py \(content\)/,
     prints: ['hello', 'welcome'],
   },
   {
@@ -70,6 +78,7 @@ export const changes: readonly Change[] = [
       'COPY --from=build /app .',
       'COPY service.py .',
     ],
+    because: /1 file changed: \S*requirements\.txt \(content\)/,
     says: [/Downloading itsdangerous/, /Using cached docopt/],
     saves: /Building wheel for docopt/,
     prints: same,
@@ -79,6 +88,7 @@ export const changes: readonly Change[] = [
     what: 'another server',
     edit: ['server.js', 'hello, ', 'welcome, '],
     repeats: ['COPY server.js ./', 'COPY --from=build /app ./'],
+    because: /1 file changed: \S*server\.js \(content\)/,
     prints: ['hello', 'welcome'],
   },
   {
@@ -86,6 +96,7 @@ export const changes: readonly Change[] = [
     what: 'another comment in the C, which compiles to the same program',
     edit: ['primes.c', 'Prints the', 'Says which'],
     repeats: ['COPY primes.c .', 'RUN gcc -O2 -Wall -Werror -static -o /primes primes.c && strip /primes'],
+    because: /1 file changed: \S*primes\.c \(content\)/,
     prints: same,
   },
   {
@@ -97,6 +108,7 @@ export const changes: readonly Change[] = [
       "RUN CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -v -trimpath -ldflags='-s -w' -o /numbers .",
       'COPY --from=build /numbers /numbers',
     ],
+    because: /1 file changed: \S*numbers\.go \(content\)/,
     says: [/example.com\/numbers$/],
     saves: /golang.org\/x\/text\/\w+$/,
     prints: ['de 1.234.567,89', 'fr 1\u00a0234\u00a0567,89'],
@@ -110,6 +122,7 @@ export const changes: readonly Change[] = [
       "RUN find src -name '*.rs' -exec touch {} + && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked && cp target/release/letters /letters",
       'COPY --from=build /letters /letters',
     ],
+    because: /1 file changed: \S*main\.rs \(content\)/,
     says: [/Compiling letters/],
     saves: /(Downloaded|Compiling) unicode-segmentation/,
     prints: ['letters', 'characters'],
@@ -119,6 +132,7 @@ export const changes: readonly Change[] = [
     what: 'another key',
     edit: ['src/main/java/app/App.java', '"hello"', '"welcome"'],
     repeats: ['COPY src src', 'RUN mvn --batch-mode package', 'COPY --from=build /src/target/app /app'],
+    because: /1 file changed: \S*App\.java \(content\)/,
     says: [/Compiling 1 source file/],
     saves: /Downloading from/,
     prints: ['hello', 'welcome'],

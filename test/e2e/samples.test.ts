@@ -4,7 +4,7 @@ import { machine } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { debianTar } from '../support/debian-base.js';
-import { cachedSteps, executed, stepOutput, timed } from '../support/progress.js';
+import { cachedSteps, executed, reasons, stepOutput, timed } from '../support/progress.js';
 import { registrySecrets } from '../support/registry-secrets.js';
 import { served } from '../support/served.js';
 import { installed, output, type Person, people, type Result } from '../support/tsbuild.js';
@@ -36,9 +36,8 @@ async function build(person: Person, sample: string, what: string, dir: string, 
   output(result);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const steps = executed(result.stderr).map((step) => `\`${shortened(withoutMounts(step))}\``);
-  report.push(
-    `| ${sample} | ${what} | ${person.name} | ${seconds} s | ${cachedSteps(result.stderr)} | ${steps.join(', ') || '–'} |`,
-  );
+  const cells = [sample, what, person.name, `${seconds} s`, cachedSteps(result.stderr), steps.join(', ') || '–'];
+  report.push(`| ${cells.join(' | ')} | ${reasons(result.stderr).join('; ') || '–'} |`);
   return result;
 }
 
@@ -55,7 +54,8 @@ async function shown(person: Person, sample: string): Promise<string> {
 }
 
 afterAll(() => {
-  const head = '| Sample | Build | By | Took | Steps cached | Steps executed |\n| --- | --- | --- | --: | --: | --- |';
+  const titles = ['Sample', 'Build', 'By', 'Took', 'Steps cached', 'Steps executed', 'Why'];
+  const head = `| ${titles.join(' | ')} |\n| --- | --- | --- | --: | --: | --- | --- |`;
   const text = `${head}\n${report.join('\n')}\n`;
   mkdirSync('test-report', { recursive: true });
   writeFileSync('test-report/samples.md', text);
@@ -105,6 +105,8 @@ for (const person of people()) {
           }
           const changed = await build(person, sample, what, dir, args);
           expect(executed(changed.stderr).map(withoutMounts)).toEqual(change.repeats);
+          expect(reasons(changed.stderr)).toHaveLength(change.repeats.length);
+          if (change.repeats.length > 0) expect(reasons(changed.stderr)[0]).toMatch(change.because);
           const lines = stepOutput(changed.stderr);
           for (const said of change.says ?? []) expect(lines).toContainEqual(expect.stringMatching(said));
           if (change.saves) {

@@ -31,6 +31,11 @@ export function cachedSteps(stderr: string): number {
   return steps(stderr).filter(({ verdict }) => verdict === 'CACHED').length;
 }
 
+/** Why steps were not cached, step by step. */
+export function reasons(stderr: string): string[] {
+  return [...stderr.matchAll(/^#\d+ not cached: (.*)$/gm)].map((line) => line[1] ?? '');
+}
+
 /** What the steps printed, line by line. */
 export function stepOutput(stderr: string): string[] {
   return [...stderr.matchAll(/^#\d+ \d+\.\d{3} (.*)$/gm)].map((line) => line[1] ?? '');
