@@ -122,10 +122,11 @@ for (const person of everybody) {
         running.child.kill(signal);
         const { code } = await running.ended;
         assert.equal(code, signal === 'SIGINT' ? 130 : null);
-        await assertNothingRuns(person, running.pid, nap);
-        output(await person.run(['gc']));
-        await assertStoreUnharmed(person, before);
         assert.deepEqual(readdirSync(cwd).sort(), ['.dockerignore', 'Buildfile']);
+        writeFileSync(join(cwd, 'Buildfile'), `${base}RUN true\n`);
+        output(await person.run(['--no-cache', '.'], { cwd }));
+        await assertNothingRuns(person, running.pid, nap);
+        await assertStoreUnharmed(person, before);
       });
     }
 
