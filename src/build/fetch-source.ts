@@ -24,7 +24,7 @@ export async function fetchSource(asked: AskedBuild, fetch: Omit<FetchIo, 'reque
     const ignore = findIgnore(view, found);
     const layers = ignore === null ? context.layers : await leaveOut(ignore, context.layers, view, fetch);
     const { buildfile, buildfilePath, inContext } = found;
-    const place = source.from.kind === 'stream' ? '-' : shownPlace(source.from);
+    const place = source.from.kind === 'stream' ? (source.from.path ?? '-') : shownPlace(source.from);
     const fetched = { ...context, layers, place, buildfile: inContext };
     return { ...request, buildfile, buildfilePath, contextDir: null, fetched };
   } finally {
@@ -49,12 +49,11 @@ async function openSource(
   }
   const bytes = await readStart(from.stream);
   if (isArchive(bytes.head)) {
-    const context = await importContext(bytes.all, 'the archive on standard input', {
-      store: fetch.io.store,
-      lease: fetch.lease,
-    });
+    const name = from.path ?? 'the archive on standard input';
+    const context = await importContext(bytes.all, name, { store: fetch.io.store, lease: fetch.lease });
     return { context, given: elsewhere };
   }
+  if (from.path !== null) throw noArchive(from.path);
   if (given !== null || file !== undefined) throw twoBuildfiles();
   const buildfile = { name: '<stdin>', text: await readText(bytes.all) };
   return { context: { layers: [], epochSec: null }, given: { buildfile, buildfilePath: null, inContext: null } };
@@ -98,6 +97,13 @@ async function readText(chunks: AsyncIterable<Buffer>): Promise<string> {
   const text = Buffer.concat(read).toString('utf8');
   if (text.includes('\0')) throw notText('what is on standard input');
   return text;
+}
+
+function noArchive(path: string): BuildError {
+  return new BuildError('CONTEXT_ARCHIVE_INVALID', {
+    message: `the context ${path} is neither a directory nor an archive`,
+    hint: 'the context is the directory that COPY reads from, such as . ; a Buildfile is named with -f',
+  });
 }
 
 function twoBuildfiles(): BuildError {

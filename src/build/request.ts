@@ -11,6 +11,14 @@ export type RemoteFiles =
   /** An archive, or one file. */
   | { readonly kind: 'url'; readonly url: string };
 
+/** An archive, or a Buildfile that needs no files. */
+interface StreamedFiles {
+  readonly kind: 'stream';
+  readonly stream: Readable;
+  /** An archive of this machine; null: standard input. */
+  readonly path: string | null;
+}
+
 /** What `--build-context NAME=` gives. */
 export type NamedContext =
   | { readonly kind: 'directory'; readonly dir: string }
@@ -29,8 +37,7 @@ export type BuildSource =
   | (GivenBuildfile & { readonly kind: 'directory'; readonly contextDir: string })
   | {
       readonly kind: 'fetched';
-      /** A stream is an archive, or a Buildfile that needs no files. */
-      readonly from: RemoteFiles | { readonly kind: 'stream'; readonly stream: Readable };
+      readonly from: RemoteFiles | StreamedFiles;
       /** A Buildfile from elsewhere than the context; null: it is in there. */
       readonly given: GivenBuildfile | null;
       /** What it is called in there; undefined: by one of the usual names. */

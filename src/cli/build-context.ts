@@ -1,5 +1,5 @@
 // The context that the command line names, and the Buildfile that goes with it.
-import { existsSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import type { BuildSource } from '../build/index.js';
 import { gitRepository, isDirectory, remoteFiles } from './build-values.js';
@@ -15,11 +15,13 @@ export function buildSource(context: string, file: string | undefined): BuildSou
   }
   const from = remoteFiles('the context', context) ?? shortGitHub(context);
   if (from !== null) return { kind: 'fetched', from, ...buildfileOf(file) };
+  if (statSync(context, { throwIfNoEntry: false })?.isFile()) {
+    const archive = { kind: 'stream', stream: createReadStream(context), path: context } as const;
+    return { kind: 'fetched', from: archive, ...buildfileOf(file) };
+  }
   throw new UsageError('USAGE', {
-    message: existsSync(context) ? `the context ${context} is no directory` : `there is no directory ${context}`,
-    hint: existsSync(context)
-      ? 'give an archive on standard input: tsbuild build - <FILE; a Buildfile is named with -f'
-      : 'the context is the directory that COPY reads from, such as . ; a Buildfile is named with -f',
+    message: `there is no directory ${context}`,
+    hint: 'the context is the directory that COPY reads from, such as . ; a Buildfile is named with -f',
   });
 }
 
@@ -36,7 +38,7 @@ function fromStandardInput(file: string | undefined): BuildSource {
       hint: 'send a Buildfile or a tar there: tsbuild build - <FILE',
     });
   }
-  return { kind: 'fetched', from: { kind: 'stream', stream: process.stdin }, ...buildfileOf(file) };
+  return { kind: 'fetched', from: { kind: 'stream', stream: process.stdin, path: null }, ...buildfileOf(file) };
 }
 
 /** In the context; of this machine where the path is absolute, or on standard input. */

@@ -187,7 +187,46 @@ function startStage(
   });
   const author = image?.config.author;
   const labels = new Map(Object.entries(config.Labels ?? {}));
-  return { ...common, env: envOf(config), labels, args: new Map(), history: [], config, vertex, author, base: key };
+  const state = {
+    ...common,
+    env: envOf(config),
+    labels,
+    args: new Map(),
+    history: [],
+    config,
+    vertex,
+    author,
+    base: key,
+  };
+  return base.kind === 'directory' ? withFiles(context, state, base.name) : state;
+}
+
+/** A stage whose base is a directory of files: as if it began with COPY of all of them. */
+function withFiles(context: PlanContext, state: StageState, name: string): StageState {
+  const { from } = state.needed.stage;
+  const { platform, vertex: parent } = state;
+  const vertex = context.add({
+    kind: 'copy',
+    name: stepName(state.steps, `FROM ${name}`, false),
+    at: from.at,
+    platform,
+    instruction: 'COPY',
+    parent,
+    from: { kind: 'context', name },
+    sources: [{ pattern: '/', at: from.base.at, remote: null }],
+    inline: [],
+    dest: '/',
+    chown: null,
+    chmod: null,
+    exclude: [],
+    unpack: null,
+    parents: false,
+    link: false,
+    epochSec: context.options.epochSec ?? null,
+  });
+  const filled = { ...state, vertex };
+  addHistory(filled, `FROM ${name}`, vertex);
+  return filled;
 }
 
 function labelOf({ file }: PlanContext, { stage }: NeededStage): string {
@@ -199,7 +238,7 @@ function countSteps({ base, instructions }: NeededStage): number {
   const working = instructions.filter(({ instruction }) =>
     ['RUN', 'COPY', 'ADD', 'WORKDIR'].includes(instruction.keyword),
   );
-  return working.length + (base.kind === 'image' ? 1 : 0);
+  return working.length + (base.kind === 'image' || base.kind === 'directory' ? 1 : 0);
 }
 
 function planWorkdir(context: PlanContext, state: StageState, workdir: WorkdirInstruction, onbuild: boolean): void {

@@ -12,7 +12,7 @@ import { expand, globalVariables } from './variables.js';
 /** A stage that the target needs. */
 export interface NeededStage {
   readonly stage: Stage;
-  readonly base: Exclude<Origin, { kind: 'directory' }>;
+  readonly base: Origin;
   readonly platform: Platform;
   /** ONBUILD triggers of its base first. */
   readonly instructions: readonly { readonly instruction: Instruction; readonly onbuild: boolean }[];
@@ -135,11 +135,7 @@ function contextBase(
       request: { ...imageRequest(file, context.ref, platform, at), similarStage: undefined },
     };
   }
-  throw new BuildError('BASE_INVALID', {
-    message: `the build context ${context.name} has files only, and FROM needs an image`,
-    hint: `give --build-context ${context.name}= an image, or use it in COPY --from=${context.name}`,
-    at,
-  });
+  return { kind: 'directory', name: context.name };
 }
 
 function platformFlag(

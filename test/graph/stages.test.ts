@@ -174,17 +174,6 @@ help: names are safer than numbers: FROM … AS NAME`,
 help: FROM sees only ARGs that stand before the first FROM; give them a default or --build-arg`,
   ],
   [
-    'a directory as an image',
-    'FROM files\n',
-    `error[BASE_INVALID]: the build context files has files only, and FROM needs an image
- --> Buildfile:1:6
-  |
-1 | FROM files
-  |      ^^^^^
-help: give --build-context files= an image, or use it in COPY --from=files`,
-    { contexts: { files: 'directory' } },
-  ],
-  [
     "a stage's own variable in --from",
     'FROM a\nARG V=1\nCOPY --from=img:$V /a /b\n',
     `error[VARIABLE_INVALID]: --from can not use V, which no ARG before the first FROM sets
