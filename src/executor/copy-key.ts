@@ -5,12 +5,12 @@ import type { RawPath } from '#native';
 import type { DraftEntry } from '#store';
 import type { Archive } from './copy-archive.js';
 import type { Landing } from './copy-destination.js';
-import { digestsOf, type SourceEntry } from './copy-source.js';
+import { digestsOf } from './copy-source.js';
 import type { Owner } from './owner.js';
 
 /** A file as it counts in a key. */
 export interface CopyInput {
-  /** In the image; of an archive that will be unpacked, its own. */
+  /** In the image; of an archive that will be unpacked, where it would be as a file. */
   readonly path: RawPath;
   readonly type: DraftEntry['type'] | 'archive';
   readonly mode: number;
@@ -106,10 +106,9 @@ function attributes({ xattrs }: DraftEntry): string {
 export function* copyInputs(
   landings: readonly Landing[],
   digests: readonly string[],
-  archives: readonly { readonly entry: SourceEntry; readonly digest: string }[],
+  archives: readonly Pick<CopyInput, 'path' | 'digest'>[],
 ): Generator<CopyInput> {
-  for (const { entry, digest } of archives)
-    yield { path: entry.path, type: 'archive', mode: 0, uid: 0, gid: 0, digest };
+  for (const archive of archives) yield { ...archive, type: 'archive', mode: 0, uid: 0, gid: 0 };
   for (let i = 0; i < landings.length; i++) {
     const { draft } = landings[i]!;
     const { path, type, mode, uid, gid } = draft;

@@ -7,6 +7,7 @@ import type { Span } from '../base/index.js';
 import type { CopyVertex } from '../graph/index.js';
 import type { Landing } from './copy-destination.js';
 import { type CopyInput, contentDigests, contentKey, copyInputs, pendingContent, recordDigests } from './copy-key.js';
+import { baseName, joinPath } from './copy-links.js';
 import { perform } from './copy-place.js';
 import { digestsOf } from './copy-source.js';
 import { type CopyIo, findTasks, openStep, requireDirectoryForMany, type Step, type Task } from './copy-tasks.js';
@@ -70,9 +71,16 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
       copyInputs(
         plain,
         digests,
-        unpacked.map(({ entry }, i) => ({ entry, digest: archives[i]! })),
+        unpacked.map(({ entry }, i) => ({
+          path: joinPath(directoryOf(step), baseName(entry.path)),
+          digest: archives[i]!,
+        })),
       ),
   };
+}
+
+function directoryOf({ dest }: Step): RawPath {
+  return dest.replace(/\/+$/, '') as RawPath;
 }
 
 function findUnmatched(

@@ -94,7 +94,7 @@ function sameKey({ build, number, outcomes }: Same, hasResult: boolean): Miss {
   }
   return outcomes.has('failed')
     ? miss('failed', 'it failed the last time', former)
-    : miss('failed', 'it was interrupted the last time', former);
+    : miss('failed', 'it was not finished the last time', former);
 }
 
 interface Nearest {

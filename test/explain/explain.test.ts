@@ -54,7 +54,7 @@ describe('why a step was not cached', () => {
     const ended = (outcome: StepEntry['outcome']) => former(chain([base, { key: 'k', outcome }]));
     const now = chain([base, { key: 'k' }]);
     expect(said(now, [ended('failed')])).toBe('failed: it failed the last time');
-    expect(said(now, [ended('canceled')])).toBe('failed: it was interrupted the last time');
+    expect(said(now, [ended('canceled')])).toBe('failed: it was not finished the last time');
     expect(said(now, [ended('failed'), former(chain([base, { key: 'k' }]))])).toContain('removed');
   });
 
