@@ -206,7 +206,7 @@ function shownPath(input: string, says: Readonly<Record<string, string>>): (path
     const shown = displayPath(path as Parameters<typeof displayPath>[0]);
     if (input !== 'content') return `${input}${shown === '' || shown.startsWith('/') ? '' : '/'}${shown}`;
     if (shown === dest)
-      return /[ *?[]/.test(says.source ?? '*') ? (shown.split('/').at(-1) ?? shown) : (says.source ?? shown);
+      return /[ *?[<]/.test(says.source ?? '*') ? (shown.split('/').at(-1) ?? shown) : (says.source ?? shown);
     return dest !== '' && !shown.startsWith(`${dest}/`) ? `/${shown}` : shown.slice(dest === '' ? 0 : dest.length + 1);
   };
 }

@@ -95,9 +95,9 @@ function listed(texts: readonly string[], most: number, separator: ', ' | '; '):
   return separator === ', ' ? [`${texts.slice(0, most).join(', ')} and ${rest}`] : [...texts.slice(0, most), rest];
 }
 
-/** Where two long texts begin to differ, with a little before it. */
+/** Where two long texts begin to differ, with a little before it; of several lines those that do. */
 function arrow(from = '', to = ''): string {
-  const [a, b] = [oneLine(from), oneLine(to)];
+  const [a, b] = differingLines(from, to).map(oneLine) as [string, string];
   if (a.length <= maxChars && b.length <= maxChars) return `${shown(a)} → ${shown(b)}`;
   let same = 0;
   while (same < a.length && a[same] === b[same]) same++;
@@ -107,6 +107,17 @@ function arrow(from = '', to = ''): string {
     return part.length <= maxChars ? part : `${part.slice(0, maxChars - 1)}…`;
   };
   return `${cut(a)} → ${cut(b)}`;
+}
+
+function differingLines(from: string, to: string): [string, string] {
+  const [a, b] = [from.split('\n'), to.split('\n')];
+  if (a.length === 1 && b.length === 1) return [from, to];
+  let start = 0;
+  while (start < Math.min(a.length, b.length) && a[start] === b[start]) start++;
+  let end = 0;
+  while (end < Math.min(a.length, b.length) - start && a.at(-1 - end) === b.at(-1 - end)) end++;
+  const part = (lines: readonly string[]): string => lines.slice(start, lines.length - end).join(' ');
+  return [part(a), part(b)];
 }
 
 const maxChars = 60;
