@@ -106,8 +106,13 @@ const chunk = 4096;
 
 /** The sets of a list by the names of their inputs. */
 export function fileSets(list: string): Map<string, string> {
-  const sets = `\0${list}`.slice(0, -1).split('\0\x01').slice(1);
-  return new Map(sets.map((set) => [set.slice(0, set.indexOf('\0')), `\x01${set}\0`]));
+  const sets = new Map<string, string>();
+  for (let at = 0; at < list.length; ) {
+    const next = list.indexOf('\0\x01', at) + 1 || list.length;
+    sets.set(list.slice(at + 1, list.indexOf('\0', at)), list.slice(at, next));
+    at = next;
+  }
+  return sets;
 }
 
 /** How many there are, directories included. */
