@@ -21,14 +21,20 @@ export function scaling(bench: Bench, runs: number): void {
   );
   for (const dimension of dimensions(bench)) {
     const at = [1, ...dimension.sizes].map((n) => ({ n, ms: fastest(dimension, n, runs) }));
-    const start = dimension.prints ? 0 : (at[0]?.ms ?? 0);
+    const start = dimension.prints ? 0 : Math.min(...at.map(({ ms }) => ms));
     const rows = at.slice(1).map(({ n, ms }) => ({ n, ms, each: ((ms - start) / n) * 1000 }));
     const [before, last] = rows.slice(-2);
-    const growth = before && last ? last.each / before.each : Number.NaN;
+    const measurable = before !== undefined && before.ms - start > noiseMs;
+    const growth = measurable && last ? last.each / before.each : Number.NaN;
     const cells = rows.map(({ n, ms, each }) => `${n}: ${ms.toFixed(1)} (${each.toFixed(1)})`.padEnd(24));
-    console.log(`  ${dimension.name.padEnd(34)} ${cells.join('')} ×${growth.toFixed(2)}${growth > 1.3 ? '  !' : ''}`);
+    console.log(
+      `  ${dimension.name.padEnd(34)} ${cells.join('')} ${measurable ? `×${growth.toFixed(2)}` : '–'}${growth > 1.3 ? '  !' : ''}`,
+    );
   }
 }
+
+/** What two runs of the same may differ by: growth that starts below it can't be told. */
+const noiseMs = 4;
 
 /** The run that was least disturbed. */
 function fastest({ command, prepare, prints }: Dimension, n: number, runs: number): number {

@@ -3,9 +3,10 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
 import type { DiffId, Platform } from '#store';
 import type { CopyVertex, MkdirVertex, RunMount, RunVertex, StepSandbox } from '../graph/index.js';
+import { stackDigest } from './stack-digest.js';
 
 /** Raised whenever the meaning of a key changes: no record made under other rules is ever used. */
-const keyVersion = 2;
+const keyVersion = 3;
 
 /** Digests of what a vertex reads besides its parent, by name: 'content' of a COPY, '/src' for what is mounted there. */
 export type KeyInputs = Readonly<Record<string, string>>;
@@ -43,7 +44,7 @@ export function keyParts(
   return {
     keyVersion,
     platform: vertex.platform,
-    stack: vertex.kind === 'copy' && vertex.link ? null : digestOf(stack), // with --link the files land in an empty tree
+    stack: vertex.kind === 'copy' && vertex.link ? null : stackDigest(stack), // with --link the files land in an empty tree
     does: definition(vertex),
     inputs,
   };

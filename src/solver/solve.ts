@@ -4,6 +4,7 @@ import type { EventSink } from '../base/index.js';
 import type { BaseVertex, BuildGraph, CopyVertex, MkdirVertex, RunVertex, Vertex, VertexId } from '../graph/index.js';
 import { cacheKey, type KeyInputs, type KeyParts, keyParts } from './cache-key.js';
 import { Semaphore } from './semaphore.js';
+import { extendStack } from './stack-digest.js';
 
 /** Result of one vertex: the stack of layers that its tree consists of, base first. */
 export interface Solved {
@@ -240,7 +241,7 @@ async function execute(
 }
 
 function stacked(stack: readonly DiffId[], layer: DiffId | null, createdMs: number): Solved {
-  return { stack: layer === null ? stack : [...stack, layer], layer, createdMs };
+  return { stack: layer === null ? stack : extendStack(stack, layer), layer, createdMs };
 }
 
 async function observe(
