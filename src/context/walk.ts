@@ -15,7 +15,8 @@ export interface Walked {
 
 export async function walkContext(root: string, dir: RawPath, ignore: IgnoreMatcher | null): Promise<Walked> {
   const listed = list(root, dir, ignore);
-  const parts = partsOf(listed.top, listed.isSmall);
+  const inParallel = partsOf(listed.top, listed.isSmall, isWide);
+  const parts = inParallel.length <= maxParts ? inParallel : partsOf(listed.top, listed.isSmall, () => false);
   const lists = await Promise.all(parts.map((part) => walkPart(root, part)));
   const files = inOrder(lists.length === 1 ? lists[0]! : lists.flat());
   return ignore ? keep(files, ignore, dir, listed.dropped) : { files, hidden: [] };
@@ -78,11 +79,20 @@ interface Part {
   readonly files: readonly RawPath[] | null;
 }
 
-/** One batch for each directory in which nothing is dropped. */
-function partsOf(directory: Directory, isSmall: boolean): Part[] {
+/** More batches than this cost more than they gain. */
+const maxParts = 256;
+
+/** Directories with little but directories in them: those are walked side by side. */
+function isWide({ names, below }: Directory): boolean {
+  return below.length >= 8 && names !== null && names.length - below.length <= 64;
+}
+
+/** One batch for each directory in which nothing is dropped, unless it is to be split. */
+function partsOf(directory: Directory, isSmall: boolean, splits: (directory: Directory) => boolean): Part[] {
   if (directory.names === null) return [{ dir: directory.path, files: null }];
-  const below = directory.below.flatMap((child) => partsOf(child, isSmall));
-  if (!isSmall && !directory.hasDropped && below.every((part) => part.files === null)) {
+  const below = directory.below.flatMap((child) => partsOf(child, isSmall, splits));
+  const isWhole = !isSmall && !directory.hasDropped && below.every((part) => part.files === null);
+  if (isWhole && !splits(directory)) {
     return [{ dir: directory.path, files: null }];
   }
   return [{ dir: directory.path, files: directory.names }, ...below];

@@ -103,6 +103,15 @@ describe('what a context holds', () => {
     for (const path of found.slice(0, 50)) expect((await open(rules)).lookup(rawPath(path))).not.toBeNull();
   });
 
+  test('directories that are walked side by side come in byte order', async () => {
+    for (let i = 0; i < 2000; i++) write(`wide/d${i % 40}/${i}${i % 7 === 0 ? '/in' : ''}`);
+    write('wide.txt');
+    write('wide/d1.txt');
+    const found = (await (await open()).walk('' as RawPath)).map((file) => file.path);
+    const there = execFileSync('find', ['.', '-mindepth', '1', '-printf', '%P\\0'], { cwd: root, encoding: 'latin1' });
+    expect(found).toEqual(there.split('\0').slice(0, -1).sort());
+  });
+
   test('both ways of looking say the same of a file', async () => {
     write('file', 'text');
     mkdirSync(join(root, 'dir'));
