@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { type BuildKit, startBuildKit } from './buildkit.js';
 import { type Figure, measure } from './measure.js';
 import { scaling } from './scaling.js';
 import { type Bench, type Scenario, scenarios } from './scenarios.js';
@@ -13,8 +14,11 @@ const root = resolve('.');
 
 function main(): void {
   const { dir, unmount } = workDirectory();
+  let buildkit: BuildKit | null = null;
   try {
-    const bench: Bench = { dir, root, debian: debianBase(dir), buildah: found('buildah') };
+    const debian = debianBase(dir);
+    buildkit = buildkitPeer(dir, debian);
+    const bench: Bench = { dir, root, debian, buildah: found('buildah'), buildkit };
     console.log(
       `# ${cpus().length} × ${cpus()[0]?.model}, kernel ${release()}, node ${process.version}, ${runs} runs, medians (min–max) in ms`,
     );
@@ -26,6 +30,7 @@ function main(): void {
     console.log('\n# the machine in the same run');
     machine(dir);
   } finally {
+    buildkit?.stop();
     unmount();
   }
 }
@@ -49,7 +54,7 @@ function workDirectory(): { dir: string; unmount: () => void } {
   mkdirSync(dir);
   const made = spawnSync(
     'sh',
-    ['-c', `truncate -s 8G ${image} && mkfs.ext4 -q ${image} && mount -o loop ${image} ${dir}`],
+    ['-c', `truncate -s 24G ${image} && mkfs.ext4 -q ${image} && mount -o loop ${image} ${dir}`],
     { encoding: 'utf8' },
   );
   if (made.status !== 0) console.log(`# not on a journalled ext4 of its own: ${made.stderr.trim()}`);
@@ -86,6 +91,15 @@ function debianBase(dir: string): Bench['debian'] {
     execFileSync('sh', [join(dir, 'import.sh')], { stdio: 'pipe' });
   }
   return { tarGz };
+}
+
+function buildkitPeer(dir: string, debian: Bench['debian']): BuildKit | null {
+  if (!['buildkitd', 'buildctl', 'runc'].map(found).every(Boolean)) return null;
+  if (debian === null) return startBuildKit(dir, null);
+  const layout = join(dir, 'debian-layout');
+  const words = ['push', '-q', '--store', join(dir, 'store'), 'debian:bookworm', `oci-layout:${layout}:1`];
+  execFileSync(join(root, 'bin/tsbuild'), words, { stdio: 'pipe' });
+  return startBuildKit(dir, { ref: 'debian:bookworm', layout });
 }
 
 function machine(dir: string): void {

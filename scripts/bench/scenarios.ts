@@ -2,6 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { BuildKit } from './buildkit.js';
 import { type Contender, inFront } from './measure.js';
 
 export interface Scenario {
@@ -20,6 +21,7 @@ export interface Bench {
   /** Gzip'd layer of a Debian base and the same as an OCI layout; null where mmdebstrap can't run. */
   readonly debian: { readonly tarGz: string } | null;
   readonly buildah: boolean;
+  readonly buildkit: BuildKit | null;
 }
 
 const fileCount = 20_000;
@@ -51,6 +53,11 @@ function buildah(bench: Bench, command: string, flags: string): string {
 
 function peers(bench: Bench, contender: Contender): Contender[] {
   return bench.buildah ? [contender] : [];
+}
+
+/** BuildKit, whose daemon runs already: what its client takes. */
+function buildkit(bench: Bench, contender: (kit: BuildKit) => Omit<Contender, 'name'>): Contender[] {
+  return bench.buildkit === null ? [] : [{ name: 'BuildKit', ...contender(bench.buildkit) }];
 }
 
 function context(bench: Bench, name: string, files: Readonly<Record<string, string>>): string {
@@ -89,6 +96,10 @@ function rebuild(bench: Bench): Scenario[] {
         { name: 'node -e 0', command: () => 'env -u NODE_EXTRA_CA_CERTS node -e 0' },
         { name: 'tsbuild', prepare: (run) => run === 0 && sh(build), command: () => build },
         ...peers(bench, { name: 'buildah', prepare: (run) => run === 0 && sh(peer), command: () => peer }),
+        ...buildkit(bench, (kit) => ({
+          prepare: (run) => run === 0 && sh(kit.build(dir)),
+          command: () => kit.build(dir),
+        })),
       ],
     },
   ];
@@ -125,6 +136,10 @@ function largeContext(bench: Bench): Scenario[] {
           prepare: (run) => run === 0 && sh(buildah(bench, 'build', `--layers -q -f ${dir}/Buildfile -t large ${dir}`)),
           command: () => buildah(bench, 'build', `--layers -q -f ${dir}/Buildfile -t large ${dir}`),
         }),
+        ...buildkit(bench, (kit) => ({
+          prepare: (run) => run === 0 && sh(kit.build(dir)),
+          command: () => kit.build(dir),
+        })),
       ],
     },
   ];
@@ -146,6 +161,7 @@ function manySteps(bench: Bench): Scenario[] {
           name: 'buildah',
           command: () => buildah(bench, 'build', `--layers --no-cache -q -f ${dir}/Buildfile -t steps ${dir}`),
         }),
+        ...buildkit(bench, (kit) => ({ command: () => kit.build(dir, '--no-cache') })),
       ],
     },
   ];
@@ -165,6 +181,7 @@ function emptyStep(bench: Bench): Scenario[] {
           name: 'buildah',
           command: () => buildah(bench, 'build', `--layers --no-cache -q -f ${one}/Buildfile -t one ${one}`),
         }),
+        ...buildkit(bench, (kit) => ({ command: () => kit.build(one, '--no-cache') })),
       ],
     },
   ];
@@ -194,6 +211,7 @@ function manyFilesStep(bench: Bench): Scenario[] {
           command: () => buildah(bench, 'build', `--layers --no-cache -f ${dir}/Buildfile -t many ${dir}`),
           figure: afterStep,
         }),
+        ...buildkit(bench, (kit) => ({ command: () => kit.build(dir, '--no-cache'), figure: afterStep })),
       ],
     },
   ];
@@ -222,6 +240,7 @@ function copyManyFiles(bench: Bench): Scenario {
         name: 'buildah',
         command: () => buildah(bench, 'build', `--layers --no-cache -q -f ${dir}/Buildfile -t copy ${dir}`),
       }),
+      ...buildkit(bench, (kit) => ({ command: () => kit.build(dir, '--no-cache') })),
     ],
   };
 }
