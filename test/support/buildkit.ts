@@ -43,8 +43,11 @@ export async function openBuildkit(person: Person, base: { name: string; tag: st
     env: Expectation['env'] = {},
   ): Promise<void> => {
     const { options, file, context } = translate(dir, words, env);
-    replaceBase(join(dir, file), base.name);
-    const locals = [`--local=context=${context}`, `--local=dockerfile=${dir}`, `--opt=filename=${file}`];
+    if (existsSync(join(dir, file))) replaceBase(join(dir, file), base.name);
+    const files = isUrl(context)
+      ? [`--opt=context=${context}`]
+      : [`--local=context=${resolve(dir, context)}`, `--local=dockerfile=${dir}`];
+    const locals = [...files, `--opt=filename=${file}`, '--allow=network.host'];
     const to = output === null ? [] : [`--output=type=oci,tar=false,${uncompressed},dest=${output}`];
     const command = ['build', '--progress=plain', '--frontend=dockerfile.v0', ...locals, ...named, ...options, ...to];
     await promisify(execFile)('buildctl', ['--addr', address, ...command], {
@@ -117,6 +120,7 @@ function translate(
   const options: string[] = [];
   let file = 'Buildfile';
   let context = 'context';
+  const limits: string[] = [];
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     if (!word.startsWith('-')) {
@@ -128,10 +132,12 @@ function translate(
     const value = (): string => (equals < 0 ? words[++i]! : word.slice(equals + 1));
     if (flag === '-f') file = value();
     else if (flag === '-t') value();
+    else if (flag === '--ulimit') limits.push(value());
     else if (flag === '--build-arg') options.push(...buildArgument(value(), env));
     else options.push(...translateFlag(dir, flag, value));
   }
-  return { options, file, context: resolve(dir, context) };
+  const joined = limits.length === 0 ? [] : [`--opt=ulimit=${limits.join()}`];
+  return { options: [...options, ...joined], file, context };
 }
 
 /** buildctl doesn't look at the environment for a name without a value. */
@@ -152,8 +158,7 @@ function translateFlag(dir: string, flag: string, value: () => string): string[]
     case '--no-cache-filter':
       return [`--opt=no-cache=${value()}`];
     case '--shm-size':
-    case '--ulimit':
-      return [`--opt=${flag.slice(2).replace('-', '')}=${value()}`];
+      return [`--opt=shm-size=${value().replace(/m$/, '000000')}`];
     case '--add-host':
       return [`--opt=add-hosts=${value().replace(':', '=')}`];
     case '--network':
@@ -164,12 +169,17 @@ function translateFlag(dir: string, flag: string, value: () => string): string[]
       return [`${flag}=${value()}`];
     case '--build-context': {
       const [name = '', source = ''] = splitOnce(value(), '=');
+      if (isUrl(source) || source === 'docker-image://scratch') return [`--opt=context:${name}=${source}`];
       if (/^[\w-]+:/.test(source)) throw new Error(`no words for the context ${source}`);
       return [`--local=${name}=${resolve(dir, source)}`, `--opt=context:${name}=local:${name}`];
     }
     default:
       throw new Error(`no words for ${flag}`);
   }
+}
+
+function isUrl(text: string): boolean {
+  return /^https?:/.test(text);
 }
 
 function splitOnce(text: string, at: string): string[] {
