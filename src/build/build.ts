@@ -104,6 +104,7 @@ async function build(request: BuildRequest, io: BuildIo, lease: Lease): Promise<
       config: (stack) =>
         assembleConfig(graph, stack, { base, outcomeOf: (vertex) => outcome(solved, vertex), epochSec }),
       statements: openStatements(request, tell, scan),
+      indexed: request.indexed,
     };
     const built = await unlessInterrupted(writeOutputs(outputs, request.outputs), io.signal);
     await unlessInterrupted(shared.write(result.stack), io.signal);

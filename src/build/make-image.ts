@@ -35,6 +35,8 @@ export interface Result {
   readonly baseLayers: number;
   /** What is attested about it. */
   readonly statements: (() => Promise<readonly Statement[]>) | null;
+  /** It is listed in an index of images: because that was asked for, or something is attested. */
+  readonly indexed: boolean;
 }
 
 export interface MadeImage {
@@ -47,7 +49,7 @@ export interface MadeImage {
 /** The image in the store, and sent where the output wants it. */
 export async function makeImage(result: Result, output: ImageOutput): Promise<MadeImage> {
   const { form, names, push } = output;
-  if (push === null) return storeImage(result, form, names, result.statements === null ? 'none' : 'gzip');
+  if (push === null) return storeImage(result, form, names, result.indexed ? 'gzip' : 'none');
   const [first, ...others] = names;
   if (first === undefined) {
     throw new BuildError('TAG_NEEDED', {
@@ -69,7 +71,7 @@ export async function makeImage(result: Result, output: ImageOutput): Promise<Ma
     const { tag: _, ...byDigest } = parseReference(name);
     return push.byDigest ? byDigest : parseReference(name);
   };
-  const alone = result.statements === null;
+  const alone = !result.indexed;
   const { tag: _, ...untagged } = parseReference(first);
   const sent = await pushImage(io.store, lease, plain, alone ? target(first) : untagged, { ...options, keep });
   const image = await putManifest(io.store, lease, sent.manifest.bytes, sent.config);
@@ -110,13 +112,14 @@ function baseOf({ baseLayers }: Result, image: StoredImage): readonly DiffId[] {
   return image.config.rootfs.diff_ids.slice(0, baseLayers);
 }
 
-/** The image, in an index with what is attested about it if anything is. */
+/** The image, in an index with what is attested about it, where there is to be one. */
 async function attested(
-  { io, lease, statements }: Result,
+  result: Result,
   image: StoredImage,
   form: ImageForm,
   names: readonly string[],
 ): Promise<MadeImage> {
+  const { io, lease } = result;
   const own = notes(form, 'manifest-descriptor');
   const { os, architecture, variant } = image.config;
   const descriptor: Descriptor = {
@@ -126,18 +129,28 @@ async function attested(
     platform: { architecture, os, ...(variant && { variant }) },
     ...(Object.keys(own).length > 0 && { annotations: own }),
   };
-  if (statements === null) return { image, index: undefined, descriptor };
-  const { attachStatements, subjectsOf } = await import('../attest/index.js');
-  const subjects = subjectsOf(image.digest, names, image.config);
-  const about = await attachStatements(io.store, lease, descriptor, subjects, await statements(), form.artifact);
+  if (!result.indexed) return { image, index: undefined, descriptor };
+  const about = result.statements === null ? [] : [await attach(result, image, form, names, descriptor)];
   const annotations = notes(form, 'index');
-  const index = await putIndex(io.store, lease, { manifests: [descriptor, about], annotations });
+  const index = await putIndex(io.store, lease, { manifests: [descriptor, ...about], annotations });
   const listed = notes(form, 'index-descriptor');
   return {
     image,
     index,
     descriptor: { ...index.descriptor, ...(Object.keys(listed).length > 0 && { annotations: listed }) },
   };
+}
+
+async function attach(
+  { io, lease, statements }: Result,
+  image: StoredImage,
+  form: ImageForm,
+  names: readonly string[],
+  descriptor: Descriptor,
+): Promise<Descriptor> {
+  const { attachStatements, subjectsOf } = await import('../attest/index.js');
+  const subjects = subjectsOf(image.digest, names, image.config);
+  return attachStatements(io.store, lease, descriptor, subjects, (await statements?.()) ?? [], form.artifact);
 }
 
 export function notes({ annotations }: ImageForm, place: AnnotationPlace): Readonly<Record<string, string>> {

@@ -93,6 +93,8 @@ export interface BuildRequest {
   readonly platform: Platform | null;
   readonly outputs: readonly Output[];
   readonly attested: Attested;
+  /** The image is listed in an index of images, with what is attested if anything is. */
+  readonly indexed: boolean;
   readonly useCache: boolean;
   /** Stages whose steps are executed whatever the cache has: names as FROM … AS says them, or numbers. */
   readonly freshStages: readonly string[];

@@ -28,7 +28,7 @@ export async function writeOutputs(result: Result, outputs: readonly Output[]): 
   for (const [name, digest] of tags) tagImage(result.io.store, name, digest);
   const [first] = made;
   if (first !== undefined) return { ...first, names: [...new Set(made.flatMap(({ names }) => names))] };
-  const image = await storeImage({ ...result, statements: null }, plainForm, [], 'none');
+  const image = await storeImage({ ...result, statements: null, indexed: false }, plainForm, [], 'none');
   return { ...image, digest: image.descriptor.digest, names: [] };
 }
 

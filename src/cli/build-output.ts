@@ -131,7 +131,11 @@ function formOf(fields: Fields, common: CommonOutput): ImageForm {
   }
   const oci = fields.boolean('oci-mediatypes', true);
   if (!oci && common.indexed) {
-    throw bad(fields.text, 'cannot export attestations with "oci-mediatypes=false"', 'leave one of the two out');
+    throw bad(
+      fields.text,
+      'cannot export attestations or an index with "oci-mediatypes=false"',
+      'leave one of the two out',
+    );
   }
   const artifact = fields.boolean('oci-artifact', oci);
   if (!oci && artifact)

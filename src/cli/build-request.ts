@@ -19,19 +19,20 @@ import { durationMs } from './quantities.js';
 export function buildRequest(options: BuildOptions, context: string, cli: Cli): AskedBuild {
   const platform = targetPlatform(options, cli.env);
   const attestations = attested(options);
+  const args = buildArgs(options, cli.env);
+  const indexed =
+    attestations.provenance !== null || attestations.sbom !== null || isTrue(args.get('BUILDKIT_MULTI_PLATFORM'));
   const access = { plainHttp: options.plainHttp === true ? (true as const) : undefined };
   return {
     source: buildSource(context, options.file),
     contexts: new Map((options.buildContext ?? []).map(namedContext)),
     target: options.target,
-    buildArgs: buildArgs(options, cli.env),
+    buildArgs: args,
     labels: new Map((options.label ?? []).map(label)),
     platform,
-    outputs: outputs(options, {
-      platform: platform ?? hostPlatform(),
-      indexed: attestations.provenance !== null || attestations.sbom !== null,
-    }),
+    outputs: outputs(options, { platform: platform ?? hostPlatform(), indexed }),
     attested: attestations,
+    indexed,
     useCache: options.cache,
     cacheTtlMs: options.cacheTtl === undefined ? null : durationMs('--cache-ttl', options.cacheTtl),
     cacheFrom: (options.cacheFrom ?? []).map((text) => cacheOrigin(text, access)),
@@ -48,6 +49,11 @@ export function buildRequest(options: BuildOptions, context: string, cli: Cli): 
     archPolicy: options.archPolicy,
     searchPath: (cli.env.PATH ?? '').split(':').filter((dir) => dir.startsWith('/')),
   };
+}
+
+/** As the field reads such arguments. @see Dockerfile reference, "BuildKit built-in build args" */
+function isTrue(text: string | undefined): boolean {
+  return /^(1|t|true)$/i.test(text ?? '');
 }
 
 /** @throws UsageError */

@@ -118,7 +118,7 @@ describe('a command line that is wrong ends with 2', () => {
     ],
     [
       ['--provenance=true', '-o', 'type=oci,dest=x.tar,oci-mediatypes=false', '.'],
-      '--output type=oci,dest=x.tar,oci-mediatypes=false: cannot export attestations with "oci-mediatypes=false"',
+      '--output type=oci,dest=x.tar,oci-mediatypes=false: cannot export attestations or an index with "oci-mediatypes=false"',
       'leave one of the two out',
     ],
     [

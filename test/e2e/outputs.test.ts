@@ -56,6 +56,23 @@ function blob(dir: string, digest: string): Buffer {
 
 for (const person of people()) {
   describe(`as ${person.name}`, () => {
+    test('BUILDKIT_MULTI_PLATFORM makes an index of the one image, which every command takes for it', async () => {
+      const cwd = context(person);
+      const asked = ['-q', '--build-arg', 'BUILDKIT_MULTI_PLATFORM=1', '--annotation', 'index:a=b', '-t', 'listed:1'];
+      output(await person.run([...asked, '-o', 'type=image', '-o', 'type=oci,dest=listed.tar', '.'], { cwd }));
+      const dir = unpacked(cwd, 'listed.tar');
+      const [top] = JSON.parse(readFileSync(join(dir, 'index.json'), 'utf8')).manifests;
+      const index = JSON.parse(blob(dir, top.digest).toString());
+      expect(index.annotations).toEqual({ a: 'b' });
+      expect(index.manifests).toHaveLength(1);
+      expect(index.manifests[0].platform.os).toBe('linux');
+      expect(JSON.parse(blob(dir, index.manifests[0].digest).toString()).layers.length).toBeGreaterThan(0);
+      const [seen] = JSON.parse(output(await person.run(['inspect', 'listed:1'])));
+      expect(seen.Id).toBe(top.digest);
+      const plain = output(await person.run(['-q', '-t', 'plain:1', '.'], { cwd })).trim();
+      expect(plain).not.toBe(top.digest);
+    });
+
     test('-o DIR writes the files, owned by whoever runs it, beside what is there', async () => {
       const cwd = context(person);
       mkdirSync(join(cwd, 'out/srv/sub'), { recursive: true });

@@ -63,7 +63,9 @@ export function readDirImage(dir: string): Promise<ImageFiles> {
 export function readLayoutImage(dir: string): Promise<ImageFiles> {
   const blob = (of: string): string => join(dir, 'blobs', of.replace(':', '/'));
   const index = readJson(join(dir, 'index.json')) as { manifests: { digest: string }[] };
-  const manifest = blob(index.manifests[0]?.digest ?? '');
+  const [first] = index.manifests;
+  const listed = readJson(blob(first?.digest ?? '')) as { manifests?: { digest: string }[] };
+  const manifest = blob(listed.manifests?.[0]?.digest ?? first?.digest ?? '');
   return readImage({ config: blob(configDigest(manifest)), layer: blob, layerKey: (diffId) => diffId });
 }
 
