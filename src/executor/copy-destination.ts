@@ -40,7 +40,9 @@ export class Destination {
   readonly #placed = new Map<RawPath, Placed>();
   /** Directories of the view, and symlinks to some, that something else replaced, with everything in them. */
   readonly #hidden = new Set<RawPath>();
-  /** Placed directories that are none in the view: it has nothing in them either. */
+  /** Symlinks of the view in whose place a directory is: what they lead to is not in that. */
+  readonly #replaced = new Set<RawPath>();
+  /** Placed directories that the view doesn't have: it has nothing in them either. */
   readonly #new = new Set<RawPath>();
   #links = 0;
 
@@ -67,8 +69,10 @@ export class Destination {
 
   #lookupBelow(path: RawPath): ReturnType<RootView['lookup']> {
     if (this.#below === null || this.#new.has(parentPath(path))) return null;
-    if (this.#hidden.size > 0) {
-      for (let dir = path; dir !== ''; dir = parentPath(dir)) if (this.#hidden.has(dir)) return null;
+    if (this.#hidden.size + this.#replaced.size > 0) {
+      for (let dir = path; dir !== ''; dir = parentPath(dir)) {
+        if (this.#hidden.has(dir) || this.#replaced.has(dir)) return null;
+      }
     }
     return this.#below.lookup(path, false);
   }
@@ -105,7 +109,8 @@ export class Destination {
   put(draft: DraftEntry, link: number, from: SourceEntry | null): Placed {
     const { path } = draft;
     const below = this.#lookupBelow(path);
-    if (draft.type === 'dir' && (below === null || below.type === 'symlink')) this.#new.add(path);
+    if (draft.type === 'dir' && below === null) this.#new.add(path);
+    if (draft.type === 'dir' && below?.type === 'symlink') this.#replaced.add(path);
     if (draft.type !== 'dir' && below?.type === 'symlink') this.#hidden.add(path); // and all that it leads to
     const placed: Placed = { draft, link, from };
     this.#placed.set(path, placed);
