@@ -1,7 +1,8 @@
 // Keys given as files: a private ssh-agent holds them as long as the build goes on. It reads every kind of key that its
 // ssh does.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../base/index.js';
@@ -31,7 +32,7 @@ export async function startKeyAgent(keys: readonly SshKey[], dir: string): Promi
     rmSync(dir, { recursive: true, force: true });
   };
   try {
-    await untilListening(agent, path);
+    await untilListening(agent, dir);
     for (const key of keys) await addKey(key, dir);
   } catch (error) {
     await close();
@@ -41,17 +42,29 @@ export async function startKeyAgent(keys: readonly SshKey[], dir: string): Promi
   return { path, close };
 }
 
-async function untilListening(agent: ChildProcess, path: string): Promise<void> {
+async function untilListening(agent: ChildProcess, dir: string): Promise<void> {
   let complaint = '';
   agent.stderr?.on('data', (chunk: Buffer) => {
     complaint += chunk;
   });
-  for (const started = performance.now(); !existsSync(path); await sleep(pauseMs)) {
+  for (const started = performance.now(); !(await answers(dir)); await sleep(pauseMs)) {
     if (complaint === '' && performance.now() - started < startMs) continue;
     throw new BuildError('SSH_AGENT_MISSING', {
       message: `no ssh-agent could be started for the keys of --ssh: ${complaint.trim() || 'it does not answer'}`,
       hint: 'install openssh-client, or start an agent yourself, ssh-add the keys, and give --ssh default',
     });
+  }
+}
+
+/** The socket is there before somebody listens. Its path may be longer than an address can be, hence by way of its directory. */
+async function answers(dir: string): Promise<boolean> {
+  const fd = openSync(dir, 'r');
+  const socket = connect(`/proc/self/fd/${fd}/agent`);
+  try {
+    return await new Promise((done) => socket.once('connect', () => done(true)).once('error', () => done(false)));
+  } finally {
+    socket.destroy();
+    closeSync(fd);
   }
 }
 
