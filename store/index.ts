@@ -50,7 +50,7 @@ export { formatVersion, openStore } from './content/open.js';
 export type { PrunePolicy, Verdict } from './content/prune-policy.js';
 export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
-export { type DiskUsage, diskUsage, type ImageUsage } from './content/usage.js';
+export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
 export { StoreError } from './errors.js';
 export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';

@@ -1,5 +1,14 @@
 import { type Command, Option } from 'commander';
-import { type CacheEntry, diskUsage, entryBytes, familiarName, listCacheEntries, type Store } from '#store';
+import {
+  type CacheEntry,
+  type DiskUsage,
+  diskUsage,
+  entryBytes,
+  familiarName,
+  listCacheEntries,
+  type Store,
+  type StorePart,
+} from '#store';
 import { cacheFilter, shortId } from './cache-filter.js';
 import { shortName } from './cache-mount-named.js';
 import { type Cli, collect } from './cli.js';
@@ -15,60 +24,115 @@ interface DfOptions {
 export function configure(command: Command): void {
   command
     .addOption(new Option('--format <kind>', 'how to print').choices(['table', 'json']).default('table'))
-    .option('-v, --verbose', 'the entries of the build cache, one by one')
-    .option('--filter <filter>', 'only these entries: id, type, description, until, inuse, shared, …', collect)
-    .addHelpText('after', '\nexamples:\n  tsbuild df\n  tsbuild du --filter type=exec.cachemount');
+    .option('-v, --verbose', 'layers and entries of the build cache too, one by one')
+    .option(
+      '--filter <filter>',
+      'instead of all this, these entries of the build cache: id, type, description, until, inuse, shared, …',
+      collect,
+    )
+    .addHelpText(
+      'after',
+      `
+SIZE is what a reader of the image sees. SHARED and OWN lie on the disk, for other images too or for this one alone; CACHED
+is the part of OWN that the build cache would keep. FORMS are indexes and trees, made again when they are missing.
+
+examples:
+  tsbuild df
+  tsbuild du --filter type=exec.cachemount`,
+    );
 }
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<DfOptions>();
   const store = await cli.openStore(options.store);
-  if (options.verbose || options.filter) {
-    await showEntries(cli, store, options);
+  if (options.filter) {
+    const entries = await measuredEntries(store, options.filter);
+    if (options.format === 'json') for (const entry of entries) cli.out(`${JSON.stringify(withoutFiles(entry))}\n`);
+    else showEntries(cli, entries);
     return 0;
   }
-  const usage = diskUsage(store);
+  const { layers, ...usage } = diskUsage(store);
+  const entries = options.verbose ? await measuredEntries(store, []) : [];
   if (options.format === 'json') {
-    cli.out(`${JSON.stringify(usage)}\n`);
+    const details = options.verbose ? { layers, cache: entries.map(withoutFiles) } : {};
+    cli.out(`${JSON.stringify({ ...usage, ...details })}\n`);
     return 0;
   }
-  const images = usage.images.map((image) => [
-    image.references.map(familiarName).join(', ') || image.digest.slice('sha256:'.length).slice(0, 12),
-    humanBytes(image.logicalBytes),
-    humanBytes(image.sharedBytes),
-    humanBytes(image.ownBytes),
-  ]);
-  if (images.length > 0) cli.out(`${table(['IMAGE', 'SIZE', 'SHARED', 'OWN'], images)}\n`);
-  const parts: [string, number][] = [
-    ['layers', usage.layerBytes],
-    ['trees', usage.treeBytes],
-    ['blobs', usage.blobBytes],
-    ['cache mounts', usage.cacheMountBytes],
-    ['other', usage.otherBytes - usage.cacheMountBytes],
-    ['total', usage.totalBytes],
-  ];
-  cli.out(
-    table(
-      ['IN THE STORE', 'BYTES'],
-      parts.map(([name, bytes]) => [name, humanBytes(bytes)]),
-    ),
-  );
+  showImages(cli, usage.images);
+  if (options.verbose) {
+    showLayers(cli, { layers, images: usage.images });
+    if (entries.length > 0) showEntries(cli, entries);
+    cli.out('\n');
+  }
+  const parts = (Object.keys(partNames) as StorePart[]).filter((part) => usage.parts[part] > 0);
+  const sums = [...parts.map((part): [string, number] => [partNames[part], usage.parts[part]])];
+  const rows = [...sums, ['total', usage.totalBytes] as const].map(([name, bytes]) => [name, humanBytes(bytes)]);
+  cli.out(table(['IN THE STORE', 'BYTES'], rows));
   cli.out(
     `\n${humanBytes(usage.cacheBytes)} of it are kept for the build cache (${usage.cacheRecords} records) only\n`,
   );
   return 0;
 }
 
-/** The build cache entry by entry, and its sums, as docker buildx du has them. */
-async function showEntries(cli: Cli, store: Store, { filter = [], format }: DfOptions): Promise<void> {
+const partNames: Readonly<Record<StorePart, string>> = {
+  tarBytes: 'layers',
+  indexBytes: 'indexes of layers',
+  treeBytes: 'unpacked layers',
+  compressedBytes: 'compressed layers',
+  documentBytes: 'configs and manifests',
+  cacheMountBytes: 'cache mounts',
+  downloadBytes: 'downloads',
+  gitBytes: 'git repositories',
+  fileDigestBytes: 'digests of files',
+  databaseBytes: 'database',
+  unfinishedBytes: 'unfinished',
+  trashBytes: 'trash',
+  quarantineBytes: 'quarantine',
+  reserveBytes: 'reserve',
+  remainingBytes: 'everything else',
+};
+
+function showImages(cli: Cli, images: DiskUsage['images']): void {
+  const rows = images.map((image) => [
+    nameOfImage(image),
+    ...[image.logicalBytes, image.sharedBytes, image.ownBytes, image.cachedBytes, image.tarBytes].map(humanBytes),
+    humanBytes(image.indexBytes + image.treeBytes),
+    humanBytes(image.compressedBytes + image.documentBytes),
+  ]);
+  const header = ['IMAGE', 'SIZE', 'SHARED', 'OWN', 'CACHED', 'LAYERS', 'FORMS', 'BLOBS'];
+  if (rows.length > 0) cli.out(`${table(header, rows)}\n`);
+}
+
+function showLayers(cli: Cli, { layers, images }: Pick<DiskUsage, 'layers' | 'images'>): void {
+  const names = new Map(images.map((image) => [image.digest, nameOfImage(image)]));
+  const rows = layers.map(({ images: users, ...layer }) => [
+    shortId(layer.diffId),
+    ...[layer.logicalBytes, layer.tarBytes, layer.indexBytes, layer.treeBytes, layer.compressedBytes].map(humanBytes),
+    [...users.map((digest) => names.get(digest)), ...(layer.cached ? ['(build cache)'] : [])].join(', '),
+  ]);
+  const header = ['LAYER', 'SIZE', 'TAR', 'INDEX', 'TREE', 'COMPRESSED', 'USED BY'];
+  if (rows.length > 0) cli.out(`${table(header, rows)}\n`);
+}
+
+function nameOfImage({ references, digest }: DiskUsage['images'][number]): string {
+  return references.map(familiarName).join(', ') || shortId(digest);
+}
+
+type MeasuredEntry = CacheEntry & { readonly bytes: number };
+
+async function measuredEntries(store: Store, filter: readonly string[]): Promise<readonly MeasuredEntry[]> {
   const { matches, unusedForMs = 0 } = cacheFilter(filter);
-  const entries = (await listCacheEntries(store))
+  return (await listCacheEntries(store))
     .filter((entry) => matches(entry) && Date.now() - entry.usedMs >= unusedForMs)
     .map((entry) => ({ ...entry, bytes: entryBytes(entry) }));
-  if (format === 'json') {
-    for (const { keys: _keys, paths: _paths, ...entry } of entries) cli.out(`${JSON.stringify(entry)}\n`);
-    return;
-  }
+}
+
+function withoutFiles({ keys: _keys, paths: _paths, ...entry }: MeasuredEntry): object {
+  return entry;
+}
+
+/** The build cache entry by entry, and its sums, as docker buildx du has them. */
+function showEntries(cli: Cli, entries: readonly MeasuredEntry[]): void {
   const rows = entries.map((entry) => [
     `${nameOf(entry)}${entry.mutable ? '*' : ''}`,
     entry.type,

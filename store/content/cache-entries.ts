@@ -2,11 +2,11 @@
 import type { DiffId } from '../words.js';
 import { lastBuilds } from './builds.js';
 import { listCacheMounts } from './cache-mounts.js';
+import { diskBytes } from './disk-bytes.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
 import { leaseAlive } from './lease.js';
 import { blobFile, cacheMountDir, layerDir, treeDir } from './paths.js';
-import { diskBytes } from './usage.js';
 
 export interface CacheEntry {
   /** Of a result: its layer's diffID, or the step's key where it made none; of a cache mount: its directory's name. */

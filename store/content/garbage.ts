@@ -17,6 +17,7 @@ import type { DiffId, Digest } from '../words.js';
 import { sweepBuilds } from './builds.js';
 import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.js';
 import { removeCacheMounts } from './cache-mounts.js';
+import { diskBytes } from './disk-bytes.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -24,7 +25,6 @@ import { leaseAlive, sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
 import { defaultPolicies, judge, type PrunePolicy, type Verdict } from './prune-policy.js';
 import { makeReserve } from './reserve.js';
-import { diskBytes } from './usage.js';
 
 export interface GarbageOptions {
   /** What of the build cache goes; by default what was not used for 30 days. */

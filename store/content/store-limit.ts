@@ -2,11 +2,11 @@
 import type { Host } from '#native';
 import type { Digest } from '../words.js';
 import { entryBytes, listCacheEntries } from './cache-entries.js';
+import { diskBytes } from './disk-bytes.js';
 import { collectGarbage, type Freed } from './garbage.js';
 import type { Store } from './handle.js';
 import { openLease } from './lease.js';
 import type { PrunePolicy } from './prune-policy.js';
-import { diskBytes } from './usage.js';
 
 const shortlyUsedMs = 48 * 3_600_000;
 
