@@ -99,6 +99,7 @@ export { copyBetweenStores } from './transport/copy-store.js';
 export { type HttpClient, type HttpResponse, openHttpClient } from './transport/http-client.js';
 export { type ExportOptions, exportLayout } from './transport/layout-export.js';
 export { importLayout, type LayoutOptions } from './transport/layout-import.js';
+export { logIn, logOut } from './transport/login.js';
 export { prepareImage } from './transport/outgoing.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
 export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';

@@ -20,14 +20,14 @@ import {
 import { hostPlatform, parsePlatform, requirePlatform } from '../platform/index.js';
 import { resolveBase } from '../source/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
+import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
 import { underLease } from './under-lease.js';
 
-interface PullCommand {
+interface PullCommand extends RegistryFlags {
   readonly tag?: readonly string[];
   readonly platform?: string;
-  readonly plainHttp?: boolean;
   readonly quiet?: boolean;
   readonly store?: string;
 }
@@ -51,13 +51,15 @@ export function configure(command: Command): void {
       collect,
     )
     .option('--platform <os/arch[/variant]>', "which image of an index (default: this machine's)")
-    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
-    .option('-q, --quiet', 'print the image digest only')
-    .addHelpText(
-      'after',
-      '\nexamples:\n  tsbuild pull localhost:5000/app:1\n  tsbuild pull oci-layout:///tmp/out:1 -t app:1\n  tsbuild pull store:///srv/tsbuild/app:1',
-    );
+    .option('-q, --quiet', 'print the image digest only');
+  addRegistryOptions(command);
+  command.addHelpText(
+    'after',
+    '\nexamples:\n  tsbuild pull localhost:5000/app:1\n  tsbuild pull oci-layout:///tmp/out:1 -t app:1\n  tsbuild pull store:///srv/tsbuild/app:1',
+  );
 }
+
+export const elsewhere = passwordsElsewhere;
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<PullCommand>();
@@ -91,7 +93,7 @@ async function pullFrom(
   const reference = parseReference(source);
   const image = await pullImage(store, lease, reference, {
     platform,
-    plainHttp: options.plainHttp === true ? true : undefined,
+    ...registryOptions(options),
     onProgress: transferProgress(cli, options.quiet === true),
     check,
   });

@@ -3,14 +3,14 @@ import { type Command, Option } from 'commander';
 import { copyBetweenStores, exportLayout, type Lease, pushImage, pushIndex, type Store, tagImage } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { type OpenedImage, openImage } from './open-image.js';
+import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
 import { transferProgress } from './transfer.js';
 import { underLease } from './under-lease.js';
 
-interface PushOptions {
+interface PushOptions extends RegistryFlags {
   readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
   readonly compressionLevel?: number;
-  readonly plainHttp?: boolean;
   readonly quiet?: boolean;
   readonly store?: string;
 }
@@ -33,13 +33,15 @@ export function configure(command: Command): void {
     .addOption(
       new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(level),
     )
-    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
-    .option('-q, --quiet', 'print the digest only')
-    .addHelpText(
-      'after',
-      '\nexamples:\n  tsbuild push app:1 localhost:5000/app:1\n  tsbuild push app:1 oci-layout:///tmp/out:1\n  tsbuild push app:1 store:///srv/tsbuild',
-    );
+    .option('-q, --quiet', 'print the digest only');
+  addRegistryOptions(command);
+  command.addHelpText(
+    'after',
+    '\nexamples:\n  tsbuild push app:1 localhost:5000/app:1\n  tsbuild push app:1 oci-layout:///tmp/out:1\n  tsbuild push app:1 store:///srv/tsbuild',
+  );
 }
+
+export const elsewhere = passwordsElsewhere;
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<PushOptions>();
@@ -71,7 +73,7 @@ async function send(
       hint: 'leave --compression out, or build with the compression that it should have',
     });
   }
-  const plainHttp = options.plainHttp === true ? true : undefined;
+  const access = registryOptions(options);
   const [, scheme, rest = ''] = /^(oci-layout|oci|store):(?:\/\/)?(.+)$/.exec(destination) ?? [];
   if (scheme === 'store') {
     if (compression)
@@ -90,10 +92,10 @@ async function send(
     });
   }
   if (index !== undefined) {
-    const { descriptor } = await pushIndex(store, lease, index, destination, { plainHttp, onProgress });
+    const { descriptor } = await pushIndex(store, lease, index, destination, { ...access, onProgress });
     return descriptor.digest;
   }
-  const sent = { compression, level: compressionLevel, plainHttp, onProgress };
+  const sent = { compression, level: compressionLevel, ...access, onProgress };
   const { manifest } = await pushImage(store, lease, image, destination, sent);
   return manifest.descriptor.digest;
 }

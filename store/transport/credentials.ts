@@ -1,31 +1,27 @@
-// Registry passwords, where docker and podman keep them.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+// Which password goes to a registry: the lookup through files and helpers.
 import { StoreError } from '../errors.js';
+import { type AuthEntry, authFilePaths, type Environment, type FoundAuthFile, readAuthFiles } from './auth-files.js';
+import { askHelper, type Helper } from './credential-helper.js';
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+export type Credentials = Secret & {
+  /** Where they were found, for messages: a file, or a helper. */
+  readonly from: string;
+};
 
-export type Credentials =
+type Secret =
   | { readonly kind: 'password'; readonly username: string; readonly password: string }
   /** An OAuth2 refresh token. */
   | { readonly kind: 'identity'; readonly token: string };
 
-interface AuthFile {
-  readonly auths?: Readonly<Record<string, AuthEntry>>;
-  readonly credHelpers?: Readonly<Record<string, string>>;
-  readonly credsStore?: string;
-}
-
-interface AuthEntry {
-  readonly auth?: string;
-  readonly username?: string;
-  readonly password?: string;
-  readonly identitytoken?: string;
+export interface CredentialOptions {
+  /** The only file to look into. */
+  readonly authFile?: string | undefined;
+  readonly helperTimeoutMs?: number | undefined;
 }
 
 /**
- * Looks in $REGISTRY_AUTH_FILE, podman's auth.json and docker's config.json, the first that knows the registry.
- * Null means anonymous.
+ * The first that knows the registry of: the named file alone, or podman's two auth.json and docker's config.json. Null means
+ * anonymous.
  *
  * @throws StoreError CREDENTIALS_INVALID: a file that is no JSON, a helper that is missing or fails
  */
@@ -33,137 +29,104 @@ export async function findCredentials(
   registry: string,
   repository: string,
   env: Environment,
+  options: CredentialOptions = {},
 ): Promise<Credentials | null> {
-  for (const path of authFiles(env)) {
-    const file = await readAuthFile(path);
-    if (file === null) continue;
-    const found = await lookUp(file, path, registry, repository, env);
-    if (found !== null) return found;
+  const files = await readAuthFiles(env, options.authFile);
+  const [named, ...more] = authFilePaths(env, options.authFile);
+  if (more.length === 0 && files.length === 0) {
+    throw new StoreError('CREDENTIALS_INVALID', {
+      message: `there is no ${named} to be read`,
+      hint: `--authfile and REGISTRY_AUTH_FILE name a file that 'tsbuild login --authfile' writes`,
+    });
+  }
+  for (const found of files) {
+    const credentials = await lookUp(found, registry, repository, env, options);
+    if (credentials !== null) return credentials;
   }
   return null;
 }
 
-function authFiles(env: Environment): string[] {
-  const home = env.HOME ?? '/';
-  return [
-    env.REGISTRY_AUTH_FILE,
-    env.XDG_RUNTIME_DIR && join(env.XDG_RUNTIME_DIR, 'containers/auth.json'),
-    join(env.XDG_CONFIG_HOME || join(home, '.config'), 'containers/auth.json'),
-    join(env.DOCKER_CONFIG || join(home, '.docker'), 'config.json'),
-  ].filter((path): path is string => path !== undefined && path !== '');
+/** What a message says of who asked. */
+export function describeCredentials(
+  credentials: Credentials | null,
+  registry: string,
+  env: Environment,
+  options: CredentialOptions,
+): string {
+  if (credentials !== null) return describeSent(credentials);
+  return `no login was sent: there is none for ${registry} in ${authFilePaths(env, options.authFile).join(', ')}`;
 }
 
-async function readAuthFile(path: string): Promise<AuthFile | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    // A file that others may read only (root's, under sudo) is as good as none.
-    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
-    throw error;
-  }
-  try {
-    const value: unknown = JSON.parse(text === '' ? '{}' : text);
-    if (typeof value === 'object' && value !== null) return value as AuthFile;
-  } catch (cause) {
-    throw invalid(`${path} is not valid JSON`, 'mend it, or log in again', cause);
-  }
-  throw invalid(`${path} is no JSON object`, 'mend it, or log in again');
+export function describeSent(credentials: Credentials | null): string {
+  if (credentials === null) return 'no login was sent';
+  const who =
+    credentials.kind === 'password' ? `the login of user ${JSON.stringify(credentials.username)}` : 'an identity token';
+  return `sent was ${who} from ${credentials.from}`;
 }
 
 async function lookUp(
-  file: AuthFile,
-  path: string,
+  { file, path }: FoundAuthFile,
   registry: string,
   repository: string,
   env: Environment,
+  options: CredentialOptions,
 ): Promise<Credentials | null> {
-  const helper = Object.entries(file.credHelpers ?? {}).find(([key]) => normalKey(key) === registry)?.[1];
-  if (helper !== undefined) return askHelper(helper, serverName(registry), env);
+  const own = helperFor(file.credHelpers, registry);
+  if (own !== undefined) return viaHelper(helperOf(own, path, options), registry, env);
   const entries = new Map(Object.entries(file.auths ?? {}).map(([key, entry]) => [normalKey(key), entry] as const));
   // podman's keys may go down to the repository; the most specific wins.
-  for (let key = `${registry}/${repository}`; key !== ''; key = key.slice(0, Math.max(0, key.lastIndexOf('/')))) {
+  const full = repository === '' ? registry : `${registry}/${repository}`;
+  for (let key = full; key !== ''; key = key.slice(0, Math.max(0, key.lastIndexOf('/')))) {
     const entry = entries.get(key);
-    const found = entry === undefined ? null : decodeEntry(entry, path, key);
-    if (found !== null) return found;
+    const found = entry ? decodeEntry(entry, path, key) : null;
+    if (found !== null) return { ...found, from: path };
   }
-  return file.credsStore ? askHelper(file.credsStore, serverName(registry), env) : null;
+  return file.credsStore ? viaHelper(helperOf(file.credsStore, path, options), registry, env) : null;
+}
+
+export function helperFor(helpers: Readonly<Record<string, string>> | undefined, registry: string): string | undefined {
+  return Object.entries(helpers ?? {}).find(([key]) => normalKey(key) === registry)?.[1];
+}
+
+export function helperOf(name: string, path: string, { helperTimeoutMs = 30_000 }: CredentialOptions): Helper {
+  return { name, path, timeoutMs: helperTimeoutMs };
+}
+
+async function viaHelper(helper: Helper, registry: string, env: Environment): Promise<Credentials | null> {
+  for (const server of serverNames(registry)) {
+    const answer = await askHelper(helper, server, env);
+    if (answer === null) continue;
+    const from = `docker-credential-${helper.name}`;
+    if (answer.username === '<token>') return { kind: 'identity', token: answer.secret, from };
+    return { kind: 'password', username: answer.username, password: answer.secret, from };
+  }
+  return null;
 }
 
 /** 'https://index.docker.io/v1/' → 'docker.io'; 'https://host:5000/v2/' → 'host:5000'. */
-function normalKey(key: string): string {
+export function normalKey(key: string): string {
   const bare = key.replace(/^https?:\/\//, '').replace(/(\/v[12])?\/*$/, '');
   return bare.replace(/^(index|registry-1)\.docker\.io(?=\/|$)/, 'docker.io');
 }
 
-/** The name under which docker stores a registry with its helpers. */
-function serverName(registry: string): string {
-  return registry === 'docker.io' ? 'https://index.docker.io/v1/' : registry;
+/** The names under which docker and podman keep a registry with their helpers. */
+export function serverNames(registry: string): string[] {
+  return registry === 'docker.io' ? ['https://index.docker.io/v1/', 'docker.io'] : [registry];
 }
 
-function decodeEntry(entry: AuthEntry, path: string, key: string): Credentials | null {
+function decodeEntry(entry: AuthEntry, path: string, key: string): Secret | null {
   if (entry.identitytoken) return { kind: 'identity', token: entry.identitytoken };
   if (entry.username !== undefined && entry.password !== undefined) {
     return { kind: 'password', username: entry.username, password: entry.password };
   }
   if (!entry.auth) return null; // docker leaves an empty entry where a helper keeps the password
-  const decoded = Buffer.from(entry.auth, 'base64').toString('utf8').replace(/\0+$/, '');
+  const decoded = Buffer.from(String(entry.auth), 'base64').toString('utf8').replace(/\0+$/, '');
   const colon = decoded.indexOf(':');
-  if (colon < 0) throw invalid(`the entry for ${key} in ${path} holds no 'user:password'`, 'log in again');
-  return { kind: 'password', username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
-}
-
-/** @see docker/docker-credential-helpers: 'get' reads the server's name on stdin and answers in JSON */
-async function askHelper(name: string, server: string, env: Environment): Promise<Credentials | null> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(name))
-    throw invalid(`${JSON.stringify(name)} is no name of a credential helper`, 'mend config.json');
-  const program = `docker-credential-${name}`;
-  const { code, stdout } = await runHelper(program, server, env);
-  if (code !== 0) {
-    if (/credentials not found/i.test(stdout)) return null;
-    throw invalid(
-      `${program} failed (exit code ${code}): ${stdout.trim().slice(0, 200)}`,
-      `run '${program} get' to see why`,
-    );
-  }
-  let answer: { Username?: unknown; Secret?: unknown };
-  try {
-    answer = JSON.parse(stdout);
-  } catch {
-    throw invalid(`${program} answered with something that is not JSON`, `run '${program} get' to see it`);
-  }
-  if (typeof answer.Username !== 'string' || typeof answer.Secret !== 'string') return null;
-  if (answer.Username === '<token>') return { kind: 'identity', token: answer.Secret };
-  return { kind: 'password', username: answer.Username, password: answer.Secret };
-}
-
-async function runHelper(
-  program: string,
-  server: string,
-  env: Environment,
-): Promise<{ code: number | null; stdout: string }> {
-  const { spawn } = await import('node:child_process');
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], env: { ...env }, timeout: 30_000 });
-    let stdout = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (stdout.length < 65_536) stdout += text;
+  if (colon < 0) {
+    throw new StoreError('CREDENTIALS_INVALID', {
+      message: `the entry for ${key} in ${path} holds no 'user:password'`,
+      hint: `log in again: tsbuild login ${key.split('/')[0]}`,
     });
-    child.stdin.on('error', () => {}); // it may answer without reading
-    child.on('error', (cause) =>
-      reject(
-        invalid(
-          `${program} can't be started: ${cause.message}`,
-          `install it, or take it out of docker's config.json`,
-          cause,
-        ),
-      ),
-    );
-    child.on('close', (code) => resolve({ code, stdout }));
-    child.stdin.end(`${server}\n`);
-  });
-}
-
-function invalid(message: string, hint: string, cause?: unknown): StoreError {
-  return new StoreError('CREDENTIALS_INVALID', { message, hint, cause });
+  }
+  return { kind: 'password', username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
 }

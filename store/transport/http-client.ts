@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestOptions } from 'node:http';
 import type { Readable } from 'node:stream';
 import { StoreError } from '../errors.js';
-import type { Environment } from './credentials.js';
+import type { Environment } from './auth-files.js';
 import { openTunnel, proxyAuthorization, proxyFor } from './proxy.js';
 import { TransientError } from './retry.js';
 

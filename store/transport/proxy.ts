@@ -1,7 +1,7 @@
 // The way through a proxy, as the environment says it. Names and exceptions are read as Go's tools and curl read them.
 import type { Socket } from 'node:net';
 import { StoreError } from '../errors.js';
-import type { Environment } from './credentials.js';
+import type { Environment } from './auth-files.js';
 
 /**
  * The proxy that requests to `url` take: http_proxy, https_proxy and no_proxy, in both spellings. Null: the direct way,

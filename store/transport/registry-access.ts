@@ -2,7 +2,7 @@
 // environment decides.
 import { readFile } from 'node:fs/promises';
 import { StoreError } from '../errors.js';
-import type { Environment } from './credentials.js';
+import type { Environment } from './auth-files.js';
 import { type HttpClient, type HttpOptions, readBody } from './http-client.js';
 import { type RetryOptions, TransientError } from './retry.js';
 
@@ -11,7 +11,9 @@ export interface RegistryOptions {
   readonly plainHttp?: boolean | undefined;
   /** Where passwords and certificates are looked up; the process's own environment by default. */
   readonly environment?: Environment;
-  readonly retry?: RetryOptions;
+  /** The only file with passwords to look into. */
+  readonly authFile?: string | undefined;
+  readonly retry?: RetryOptions | undefined;
   readonly idleTimeoutMs?: number;
   /** Blobs larger than this are sent in pieces that can be resumed. */
   readonly chunkBytes?: number;

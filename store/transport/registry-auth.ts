@@ -1,6 +1,6 @@
 // Who we are to a registry: the answer to its 401.
 import { StoreError } from '../errors.js';
-import type { Credentials } from './credentials.js';
+import { type Credentials, describeSent } from './credentials.js';
 import { type HttpClient, readBody, requireSafeTarget } from './http-client.js';
 import { parseRetryAfter, TransientError } from './retry.js';
 
@@ -80,10 +80,12 @@ async function fetchToken(
         });
   const body = await readBody(response, 1024 * 1024);
   if (response.status === 200) return tokenOf(body, registry);
-  const refused = unauthorized(registry, url, response.status, credentials !== null && trusted === null);
+  const refused = unauthorized(registry, url, response.status, credentials, trusted);
   if (response.status === 429 || response.status >= 500) {
     throw new TransientError(refused, parseRetryAfter(response.headers['retry-after'], Date.now()));
   }
+  // Some give nothing where one of several repositories is denied (GitLab); only the first has to be granted.
+  if (scopes.length > 1) return fetchToken(client, registry, challenge, scopes.slice(0, 1), credentials);
   throw refused;
 }
 
@@ -126,12 +128,19 @@ export function sameSite(registry: string, other: string): boolean {
   return other === site || other.endsWith(`.${site}`);
 }
 
-function unauthorized(registry: URL, realm: URL, status: number, withheld: boolean): StoreError {
+function unauthorized(
+  registry: URL,
+  realm: URL,
+  status: number,
+  credentials: Credentials | null,
+  sent: Credentials | null,
+): StoreError {
   return new StoreError('REGISTRY_UNAUTHORIZED', {
     message: `${realm.host} gives no token for ${registry.host} (HTTP ${status})`,
-    hint: withheld
-      ? `your password for ${registry.host} was not sent: it asks to send it to ${realm.host}, another host`
-      : `log in with 'docker login ${registry.host}' or 'podman login', and check that you may use this repository`,
+    hint:
+      credentials !== null && sent === null
+        ? `your password for ${registry.host} was not sent: it asks to send it to ${realm.host}, another host`
+        : `${describeSent(sent)}; log in with 'tsbuild login', and check that you may use this repository`,
   });
 }
 

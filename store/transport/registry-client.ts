@@ -1,12 +1,13 @@
 // A session with one registry: requests to its API, authorized as it asks, retried where that may help.
 // OCI distribution-spec v1.1, which Docker's registry API v2 is the ancestor of.
-import { StoreError } from '../errors.js';
-import { plainText } from '../image/plain-text.js';
-import { type Credentials, findCredentials } from './credentials.js';
+
+import type { Environment } from './auth-files.js';
+import { type Credentials, describeCredentials, findCredentials } from './credentials.js';
 import { type HttpClient, type HttpRequest, type HttpResponse, openHttpClient, readBody } from './http-client.js';
 import { findOrigin, httpOptions, type RegistryOptions } from './registry-access.js';
 import { answerChallenge, type Challenge, parseChallenges } from './registry-auth.js';
-import { parseRetryAfter, type RetryOptions, TransientError, withRetries } from './retry.js';
+import { refusal } from './registry-refusal.js';
+import { type RetryOptions, withRetries } from './retry.js';
 
 export interface Registry {
   /** As the user wrote it: 'localhost:5000'. */
@@ -44,9 +45,8 @@ export async function openRegistry(
     `repository:${place.repository}:${access === 'push' ? 'pull,push' : 'pull'}`,
     ...mountFrom.map((repository) => `repository:${repository}:pull`),
   ];
-  const authorization = authorizer(client, origin, scopes, () =>
-    findCredentials(place.registry, place.repository, environment),
-  );
+  const login = credentialsOf(place, environment, options);
+  const authorization = authorizer(client, origin, scopes, login);
   const retry = options.retry ?? {};
   const registry: Registry = {
     name: place.registry,
@@ -62,29 +62,43 @@ export async function openRegistry(
   return registry;
 }
 
+interface Login {
+  /** Looked up once, and not before a registry asks. */
+  find(): Promise<Credentials | null>;
+  describe(): Promise<string>;
+}
+
+export function credentialsOf(
+  { registry, repository }: { readonly registry: string; readonly repository: string },
+  environment: Environment,
+  { authFile, idleTimeoutMs }: RegistryOptions,
+): Login {
+  const options = { authFile, helperTimeoutMs: idleTimeoutMs };
+  let found: Promise<Credentials | null> | null = null;
+  const find = (): Promise<Credentials | null> => {
+    found ??= findCredentials(registry, repository, environment, options);
+    return found;
+  };
+  return { find, describe: async () => describeCredentials(await find(), registry, environment, options) };
+}
+
 interface Authorization {
+  readonly login: Login;
   /** The header in force, or null before the registry asked for one. */
   current(): Promise<string | null>;
   /** Answers a 401 to a request that was sent with `used`. Concurrent requests share one answer. False: nothing to answer with. */
   renew(challenges: readonly Challenge[], used: string | null): Promise<boolean>;
 }
 
-function authorizer(
-  client: HttpClient,
-  origin: URL,
-  scopes: readonly string[],
-  find: () => Promise<Credentials | null>,
-): Authorization {
+function authorizer(client: HttpClient, origin: URL, scopes: readonly string[], login: Login): Authorization {
   let header: Promise<string | null> = Promise.resolve(null);
-  let credentials: Promise<Credentials | null> | null = null;
   return {
+    login,
     current: () => header.catch(() => null),
     async renew(challenges, used) {
       const known = await header.catch(() => null);
       if (known !== used) return known !== null; // another request has renewed it meanwhile
-      credentials ??= find();
-      const found = credentials;
-      header = (async () => answerChallenge(client, origin, challenges, scopes, await found))();
+      header = (async () => answerChallenge(client, origin, challenges, scopes, await login.find()))();
       const renewed = await header;
       // Basic credentials that were refused won't be accepted the second time.
       return renewed !== null && renewed !== used;
@@ -108,50 +122,13 @@ async function authorized(
       await drain(response);
       if (await authorization.renew(challenges, header)) continue;
     }
-    throw await refusal(registry, request, response);
+    const { name, repository, origin } = registry;
+    const login = await authorization.login.describe().catch(() => 'no login was sent');
+    throw await refusal({ name, repository, origin, login }, request, response);
   }
 }
 
 /** Reads what is left so that the connection can be used again; gives up on what is long. */
 export async function drain(response: HttpResponse): Promise<void> {
   await readBody(response, 64 * 1024).catch(() => response.body.destroy());
-}
-
-async function refusal(registry: Registry, request: HttpRequest, response: HttpResponse): Promise<Error> {
-  const { status } = response;
-  const details = await readBody(response, 64 * 1024).then(errorText, () => '');
-  const message = `${request.method} ${request.url.href.slice(0, 300)}: HTTP ${status}${details}`;
-  if (status === 401 || status === 403) {
-    return new StoreError(status === 401 ? 'REGISTRY_UNAUTHORIZED' : 'REGISTRY_DENIED', {
-      message,
-      hint: `log in with 'docker login ${registry.name}' or 'podman login', and check your rights on ${registry.repository}`,
-    });
-  }
-  if (status === 404) {
-    return new StoreError('REGISTRY_NOT_FOUND', { message, hint: 'check the name and the tag' });
-  }
-  const error = new StoreError('REGISTRY_ANSWER_INVALID', {
-    message,
-    hint:
-      status === 400 && registry.origin.protocol === 'http:'
-        ? 'if it speaks TLS, do not ask for plain HTTP'
-        : undefined,
-  });
-  const transient = status === 408 || status === 429 || status >= 500;
-  return transient ? new TransientError(error, parseRetryAfter(response.headers['retry-after'], Date.now())) : error;
-}
-
-/** ': CODE message' from the error format of the specification, or the start of the text; without control characters. */
-function errorText(body: Buffer): string {
-  const text = body.toString('utf8');
-  let shown = text;
-  try {
-    const { errors } = JSON.parse(text) as { errors?: { code?: unknown; message?: unknown }[] };
-    if (Array.isArray(errors))
-      shown = errors.map((error) => `${error?.code ?? ''} ${error?.message ?? ''}`.trim()).join('; ');
-  } catch {
-    // Not the specification's format (a proxy's page): its start says enough.
-  }
-  shown = plainText(shown);
-  return shown === '' ? '' : `: ${shown}`;
 }

@@ -245,7 +245,7 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
 
     await expect(push({})).rejects.toMatchObject({
       code: 'REGISTRY_UNAUTHORIZED',
-      hint: expect.stringContaining(`docker login ${registry.name}`),
+      hint: expect.stringContaining(`tsbuild login ${registry.name}`),
     });
     await expect(push({ REGISTRY_AUTH_FILE: join(dir, 'wrong.json') })).rejects.toMatchObject({
       code: 'REGISTRY_UNAUTHORIZED',
