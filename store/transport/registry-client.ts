@@ -68,7 +68,7 @@ interface Login {
   describe(): Promise<string>;
 }
 
-export function credentialsOf(
+function credentialsOf(
   { registry, repository }: { readonly registry: string; readonly repository: string },
   environment: Environment,
   { authFile, idleTimeoutMs }: RegistryOptions,
