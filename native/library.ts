@@ -1,4 +1,5 @@
 // libtsbuild.so through koffi, loaded at the first call: importing koffi costs 10 ms, which a cached build never pays.
+import type { LibraryHandle } from 'koffi';
 import { SystemError } from './errors.js';
 import { nativeFile } from './locate.js';
 
@@ -7,6 +8,8 @@ export interface Library {
   run(verb: 'walk' | 'assemble' | 'hash' | 'remove', request: Buffer): Promise<Buffer>;
   /** flock(2); 0 or an errno. */
   lock(fd: number, mode: number): number;
+  /** Another function of the library, by its C declaration. */
+  readonly func: LibraryHandle['func'];
 }
 
 let loading: Promise<Library> | undefined;
@@ -49,5 +52,6 @@ async function load(): Promise<Library> {
         });
       }),
     lock: library.func('int tsb_lock(int fd, int mode)') as (fd: number, mode: number) => number,
+    func: library.func.bind(library),
   };
 }

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 mkdir -p dist
 node_modules/.bin/esbuild scripts/bench/main.ts --bundle --platform=node --format=esm --log-level=error --outfile=dist/.bench.mjs
 node_modules/.bin/esbuild scripts/bench/in-process.ts --bundle --platform=node --format=cjs --target=node20 \
-  --supported:dynamic-import=false --external:koffi --external:@libsql/* --external:zstd-codec --log-level=error \
+  --supported:dynamic-import=false --external:koffi --external:@libsql/* --log-level=error \
   --define:import.meta.url=bundleUrl "--banner:js=const bundleUrl = require('node:url').pathToFileURL(__filename).href;" \
   --outfile=dist/.bench-in-process.cjs
 exec node dist/.bench.mjs "$@"

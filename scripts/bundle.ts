@@ -21,7 +21,7 @@ await build({
   minifySyntax: true, // but names stay, for stack traces and error names
   minifyWhitespace: true,
   supported: { 'dynamic-import': false },
-  external: ['koffi', '@libsql/*', 'zstd-codec'],
+  external: ['koffi', '@libsql/*'],
   define: { TSBUILD_VERSION: JSON.stringify(version), 'import.meta.url': 'bundleUrl' },
   banner: { js: "const bundleUrl = require('node:url').pathToFileURL(__filename).href;" },
   logLevel: 'warning',

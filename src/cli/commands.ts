@@ -60,13 +60,21 @@ export async function commandNamed(argv: readonly string[]): Promise<Found> {
   const globals = leadingGlobals(argv);
   const [first, ...rest] = wholeName(argv.slice(globals.length));
   if (first === 'help' || first === '--help' || first === '-h') return helpOn(wholeName(rest)[0]);
-  if (first === 'version' || first === '--version') return { text: `tsbuild ${version}\n` };
+  if (first === '--version') return { text: `tsbuild ${version}\n` };
+  if (first === 'version') return versions();
   const entry = first === undefined ? undefined : entryOf(first);
   if (first !== undefined && entry)
     return { name: aliases[first] ?? first, argv: [...globals, ...rest], load: entry.load };
   if (first !== undefined && groups.includes(first) && !existsSync(first)) return helpOnGroup(first, rest[0]);
   if (first !== undefined && /^[a-z]+$/.test(first) && !existsSync(first)) await refuseSlip(first);
   return { name: 'build', argv, load: () => import('./build.js') };
+}
+
+/** With the compressors: two that say the same make the same layers. */
+async function versions(): Promise<Found> {
+  const { codecEngines } = await import('#native');
+  const engines = Object.entries(codecEngines()).map(([codec, engine]) => `${codec}: ${engine}\n`);
+  return { text: `tsbuild ${version}\n${engines.join('')}` };
 }
 
 /** Options of every command may stand before its name, as with docker and git. */

@@ -1,7 +1,11 @@
 // The entry: finds the command, runs it, turns what it throws into a message and an exit code.
 //   0 done · 1 the build or command failed · 2 the command line was wrong · 130/143 interrupted · run: the program's own
+import { availableParallelism } from 'node:os';
 import type { Interruption } from '#native';
 import { commandNamed } from './commands.js';
+
+// Layers are compressed on the threads of libuv's pool: four, unless it is told before it starts.
+process.env.UV_THREADPOOL_SIZE ??= String(Math.min(Math.max(availableParallelism(), 4), 16));
 
 const interrupt = new AbortController();
 const impatience = new AbortController();

@@ -1,24 +1,26 @@
 // The bytes of a layer as they come (gzip, zstd, bzip2, xz, or none) → its tar. What it is, its first bytes tell.
 //
-// Whatever the compressor, memory stays bounded: chunks of about 1 MiB. gzip is node's own zlib on worker threads (twice as fast
-// as gzip -dc), zstd the system's libzstd, else the host's zstd program, else a portable package; bzip2 and xz are the host's programs.
+// Whatever the compressor, memory stays bounded: chunks of about 1 MiB, one of them ahead. gzip is ISA-L where the host has it
+// (twice as fast as zlib), else node's own zlib; bzip2 and xz are the host's programs.
 import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { openZstdDecoder, type ZstdDecoder } from '#native';
+import { type Decoder, openDecoder } from '#native';
 import { StoreError } from '../errors.js';
 
 const chunkBytes = 1 << 20;
 /** Small chunks are gathered: each costs the decompressor a change of threads. */
 const gatherBytes = 256 << 10;
-/** zstd-codec has a fixed heap. */
-const portableWindowLog = 23;
 
 type Bytes = AsyncIterable<Uint8Array>;
 
 /** @throws StoreError LAYER_COMPRESSION_DAMAGED, DECOMPRESSOR_MISSING; errors of `source` as they are */
-export async function* decompress(source: Bytes): AsyncGenerator<Uint8Array> {
-  const chunks = gathered(source);
+export function decompress(source: Bytes): AsyncGenerator<Uint8Array> {
+  return oneAhead(decompressed(source));
+}
+
+async function* decompressed(source: Bytes): AsyncGenerator<Uint8Array> {
+  const chunks = oneAhead(gathered(source));
   const first = await chunks.next();
   const head = first.done
     ? Buffer.alloc(0)
@@ -29,13 +31,33 @@ export async function* decompress(source: Bytes): AsyncGenerator<Uint8Array> {
   })();
   try {
     if (head.length >= 2 && head.readUInt16BE(0) === 0x1f8b) yield* gunzip(all);
-    else if (isZstd(head)) yield* unzstd(all, head);
+    else if (isZstd(head)) yield* unzstd(all);
     else if (head.subarray(0, 3).equals(Buffer.from('BZh'))) yield* byProgram('bzip2', all);
     else if (head.subarray(0, 6).equals(Buffer.from('fd377a585a00', 'hex'))) yield* byProgram('xz', all);
     else yield* all;
   } finally {
     await all.return(undefined);
     await chunks.return(undefined);
+  }
+}
+
+/** The next item is made while this one is worked on. */
+async function* oneAhead<T>(items: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+  const ask = (): Promise<IteratorResult<T, void>> => {
+    const asked = items.next();
+    asked.catch(() => {}); // awaited in its turn
+    return asked;
+  };
+  let next = ask();
+  try {
+    for (;;) {
+      const { value, done } = await next;
+      if (done) return;
+      next = ask();
+      yield value;
+    }
+  } finally {
+    await items.return();
   }
 }
 
@@ -53,8 +75,42 @@ async function* gathered(source: Bytes): AsyncGenerator<Uint8Array> {
   if (size > 0) yield Buffer.concat(waiting, size);
 }
 
-/** Members one after the other are one stream, as RFC 1952 says. */
 async function* gunzip(source: Bytes): AsyncGenerator<Uint8Array> {
+  const decoder = await openDecoder('gzip');
+  yield* decoder === null ? byZlib(source) : byLibrary('gzip', decoder, source);
+}
+
+async function* unzstd(source: Bytes): AsyncGenerator<Uint8Array> {
+  const decoder = await openDecoder('zstd');
+  if (decoder === null) throw new Error('no memory for a zstd decoder');
+  yield* byLibrary('zstd', decoder, source);
+}
+
+/** Members and frames one after the other are one stream (RFC 1952, 2.2; RFC 8878, 3.1). */
+async function* byLibrary(format: string, decoder: Decoder, source: Bytes): AsyncGenerator<Uint8Array> {
+  let atFrameEnd = true;
+  try {
+    for await (const chunk of source) {
+      let rest = chunk;
+      for (;;) {
+        const output = Buffer.allocUnsafeSlow(chunkBytes);
+        const step = await decoder.step(rest, output).catch((error: unknown) => {
+          throw damaged(format, error);
+        });
+        atFrameEnd = step.frameDone;
+        rest = rest.subarray(step.read);
+        if (step.written > 0) yield output.subarray(0, step.written);
+        if (rest.length === 0 && step.written < output.length) break;
+      }
+    }
+  } finally {
+    decoder.close();
+  }
+  if (!atFrameEnd) throw damaged(format, new Error('unexpected end of file'));
+}
+
+/** For hosts without ISA-L. */
+export async function* byZlib(source: Bytes): AsyncGenerator<Uint8Array> {
   const input = Readable.from(source, { objectMode: false });
   const output = createGunzip({ chunkSize: chunkBytes });
   input.on('error', (error) => output.destroy(error));
@@ -69,64 +125,7 @@ async function* gunzip(source: Bytes): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* unzstd(source: Bytes, head: Buffer): AsyncGenerator<Uint8Array> {
-  const decoder = await openZstdDecoder();
-  if (decoder !== null) yield* byLibrary(decoder, source);
-  else if (await hasProgram('zstd')) yield* byProgram('zstd', source);
-  else yield* byPackage(source, head);
-}
-
-async function* byLibrary(decoder: ZstdDecoder, source: Bytes): AsyncGenerator<Uint8Array> {
-  let atFrameEnd = true;
-  try {
-    for await (const chunk of source) {
-      let rest = chunk;
-      for (;;) {
-        const output = Buffer.allocUnsafeSlow(chunkBytes);
-        const step = await decoder.step(rest, output).catch((error: unknown) => {
-          throw damaged('zstd', error);
-        });
-        atFrameEnd = step.frameDone;
-        rest = rest.subarray(step.read);
-        if (step.written > 0) yield output.subarray(0, step.written);
-        if (rest.length === 0 && step.written < output.length) break;
-      }
-    }
-  } finally {
-    decoder.close();
-  }
-  if (!atFrameEnd) throw damaged('zstd', new Error('unexpected end of file'));
-}
-
-/** On the main thread, at 150 MB/s: for hosts that have neither the library nor the program. */
-export async function* byPackage(source: Bytes, head: Buffer): AsyncGenerator<Uint8Array> {
-  if (zstdWindowLog(head) > portableWindowLog) {
-    throw new StoreError('DECOMPRESSOR_MISSING', {
-      message: 'the layer was compressed by zstd with a window too large for the built-in decompressor',
-      hint: 'install zstd (libzstd.so.1)',
-    });
-  }
-  const { run } = (await import('zstd-codec/lib/zstd-stream.js')).default;
-  const { ZstdDecompressTransform } = await new Promise<Parameters<Parameters<typeof run>[0]>[0]>(run);
-  const input = Readable.from(source, { objectMode: false });
-  const output = new ZstdDecompressTransform();
-  let sourceFailed: unknown = null;
-  input.on('error', (error) => {
-    sourceFailed = error;
-    output.destroy(error);
-  });
-  input.pipe(output);
-  try {
-    for await (const chunk of output) yield chunk as Buffer;
-  } catch (error) {
-    throw sourceFailed === null ? damaged('zstd', error) : error;
-  } finally {
-    input.destroy();
-    output.destroy();
-  }
-}
-
-type Program = 'bzip2' | 'xz' | 'zstd';
+type Program = 'bzip2' | 'xz';
 
 async function* byProgram(program: Program, source: Bytes): AsyncGenerator<Uint8Array> {
   const child = spawn(program, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -164,26 +163,11 @@ async function* byProgram(program: Program, source: Bytes): AsyncGenerator<Uint8
   }
 }
 
-function hasProgram(program: Program): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child = spawn(program, ['--version'], { stdio: 'ignore' });
-    child.on('error', () => resolve(false));
-    child.on('close', (code) => resolve(code === 0));
-  });
-}
-
 /** A frame, or a skippable frame. @see RFC 8878, 3.1 */
 function isZstd(head: Buffer): boolean {
   if (head.length < 4) return false;
   const magic = head.readUInt32LE(0);
   return magic === 0xfd2fb528 || (magic & 0xfffffff0) >>> 0 === 0x184d2a50;
-}
-
-/** Of the first frame. @see RFC 8878, 3.1.1.1 */
-function zstdWindowLog(head: Buffer): number {
-  const descriptor = head[4] ?? 0;
-  const singleSegment = (descriptor & 0x20) !== 0;
-  return singleSegment ? 0 : 10 + ((head[5] ?? 0) >> 3);
 }
 
 function isZlibError(error: unknown): boolean {

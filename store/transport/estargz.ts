@@ -10,12 +10,12 @@
 // @see stargz-snapshotter, docs/estargz.md
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import { displayPath } from '#native';
+import { displayPath, openEncoder } from '#native';
 import type { EntryType, TarEntry } from '../format/entry.js';
 import { paddedSize } from '../format/tar-block.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer } from '../types.js';
-import { gzipEngine, layerDamaged, sideBySide } from './compress.js';
+import { layerDamaged, sideBySide } from './compress.js';
 
 export interface Estargz {
   /** Digest of the table of contents, as whoever mounts the layer checks it. */
@@ -27,7 +27,6 @@ export interface Estargz {
 const landmark = '.no.prefetch.landmark';
 const tocName = 'stargz.index.json';
 const pieceBytes = 4 << 20;
-const membersAtOnce = 16;
 
 /** False where the table of contents can't say what is in the layer: sparse members, or a table that is there already. */
 export function canBeEstargz(entries: readonly TarEntry[]): boolean {
@@ -46,7 +45,7 @@ export async function* encodeEstargz(
   level: number,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Buffer, Estargz> {
-  const compress = await gzipEngine(level);
+  const compress = await openEncoder('gzip', level);
   const entries = scanTar(layer.tarPath, layer.size);
   const uncompressed = createHash('sha256');
   const toc = new Contents(entries);
@@ -56,11 +55,8 @@ export async function* encodeEstargz(
   const first = await compress(head);
   offset += first.length;
   yield first;
-  for await (const [{ bytes, piece, end }, member] of sideBySide(
-    membersOf(layer, entries, uncompressed),
-    ({ bytes }) => compress(bytes),
-    membersAtOnce,
-  )) {
+  const members = membersOf(layer, entries, uncompressed);
+  for await (const [{ bytes, piece, end }, member] of sideBySide(members, ({ bytes }) => compress(bytes))) {
     if (piece !== null) toc.add(piece, bytes, offset);
     offset += member.length;
     onRead(end);

@@ -20,7 +20,7 @@ import type { StoredIndex } from '../image/indexes.js';
 import { canonicalJson, parseStrictJson } from '../image/strict-json.js';
 import type { Layer, Lease, StoredImage } from '../types.js';
 import { type Descriptor, type DiffId, type Digest, mediaTypes } from '../words.js';
-import { type Compression, type CompressionChoice, compressLayer, layerTypes, levelOf } from './compress.js';
+import { type Compression, type CompressionChoice, compressLayer, engineOf, layerTypes, levelOf } from './compress.js';
 import { canBeEstargz, type Estargz, encodeEstargz } from './estargz.js';
 import { inParallel, type OnProgress } from './progress.js';
 
@@ -252,9 +252,11 @@ function keptForm(store: Store, layer: Layer, choice: CompressionChoice): Descri
   return kept === null ? [] : [kept.inputs as Descriptor];
 }
 
+/** Another engine makes other bytes. */
 function formKey({ diffId }: Layer, choice: CompressionChoice): string {
+  const engine = choice.compression === 'none' ? '' : engineOf(choice.compression);
   return createHash('sha256')
-    .update(`form 1 ${diffId} ${choice.compression} ${levelOf(choice)}`)
+    .update(`form 2 ${diffId} ${choice.compression} ${levelOf(choice)} ${engine}`)
     .digest('hex');
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { findCompressions, findLayer, importLayer, openLease, openStore, parseDiffId, scanTar } from '#store';
-import { decompress } from '../../store/content/decompress.js';
+import { byZlib } from '../../store/content/decompress.js';
 import {
   bytesOf,
   isRoot,
@@ -134,16 +134,13 @@ test('an empty stream is an empty layer', async () => {
   expect(scanTar(layer.tarPath)).toEqual([]);
 });
 
-test('the built-in zstd gives the same bytes as the library', async () => {
+test("node's gunzip, for hosts without ISA-L, gives the same bytes", async () => {
   const tar = readFileSync(sampleTar('portable', 4).path);
-  const out: Uint8Array[] = [];
-  const { byPackage } = await import('../../store/content/decompress.js');
-  const zstd = compress('zstd', tar);
-  for await (const chunk of byPackage(pieces(zstd, 70_000), zstd)) out.push(chunk);
-  expect(Buffer.concat(out).equals(tar)).toBe(true);
-  const long = compress('zstd', tar, '--long=27');
-  await expect(collect(byPackage(pieces(long, 70_000), long))).rejects.toMatchObject({ code: 'DECOMPRESSOR_MISSING' });
-  expect((await collect(decompress(pieces(long, 70_000)))).equals(tar)).toBe(true);
+  const members = Buffer.concat([gzipSync(tar.subarray(0, 9000)), gzipSync(tar.subarray(9000))]);
+  expect((await collect(byZlib(pieces(members, 70_000)))).equals(tar)).toBe(true);
+  await expect(collect(byZlib(pieces(members.subarray(0, -1), 70_000)))).rejects.toMatchObject({
+    code: 'LAYER_COMPRESSION_DAMAGED',
+  });
 });
 
 test('four processes import the same layers at once: each has one, and nothing else is left', async () => {

@@ -87,7 +87,7 @@ export async function workerProgram(): Promise<string> {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    external: ['koffi', 'libsql', 'zstd-codec'],
+    external: ['koffi', 'libsql'],
     logLevel: 'error',
   });
   execFileSync('ln', ['-s', join(import.meta.dirname, '../../node_modules'), join(outdir, 'node_modules')]);
