@@ -189,10 +189,13 @@ function whiteoutNode(): LayerNode {
   return nodeOf('whiteout', undefined);
 }
 
+/** Linux has no other, whatever a tar says. */
+const symlinkMode = 0o777;
+
 function nodeOf(type: NodeType, entry: TarEntry | undefined): LayerNode {
   return {
     type,
-    mode: entry?.mode ?? 0,
+    mode: type === 'symlink' ? symlinkMode : (entry?.mode ?? 0),
     uid: entry?.uid ?? 0,
     gid: entry?.gid ?? 0,
     mtimeSec: entry?.mtimeSec ?? 0,

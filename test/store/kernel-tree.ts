@@ -21,7 +21,7 @@ export interface KernelFile {
   readonly device: string;
   readonly target: string;
   readonly xattrs: Readonly<Record<string, string>>;
-  /** In hex. */
+  /** See `contentText`. */
   readonly content: string;
 }
 
@@ -95,6 +95,21 @@ export function withoutNotes(tree: KernelTree): KernelTree {
   }
   return plain;
 }
+
+/** In hex; of contents beyond 64 KiB a checksum, in which every word has its place. */
+export function contentText(bytes: Buffer): string {
+  if (bytes.length <= 65536) return bytes.toString('hex');
+  let high = 0;
+  let low = 0;
+  for (let i = 0; i < bytes.length; i += 4) {
+    const word = i + 4 <= bytes.length ? bytes.readUInt32LE(i) : bytes.readUIntLE(i, bytes.length - i);
+    low = Math.imul(low ^ word, 16777619);
+    high = (Math.imul(high + word, 2654435761) + 1) | 0;
+  }
+  return `~${hexWord(high)}${hexWord(low)}`;
+}
+
+const hexWord = (word: number): string => (word >>> 0).toString(16).padStart(8, '0');
 
 function run(args: readonly string[]): string {
   return execFileSync(toolPath(), args, { encoding: 'latin1', maxBuffer: 2 ** 30, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -6,7 +6,8 @@
  *                                                    '-' and a directory instead: a layer as a tree
  *
  * SCRATCH is an empty directory. Mounts happen in a mount namespace of this process, so nothing is left behind.
- * A line: path mode uid gid size mtime nsec nlink device:inode major minor target xattrs content; texts and bytes in hex.
+ * A line: path mode uid gid size mtime nsec nlink device:inode major minor target xattrs content; texts and bytes in hex;
+ * of contents beyond 64 KiB '~' and a checksum (see contentText in kernel-tree.ts).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,12 +62,28 @@ static void hex(const void *bytes, size_t size) {
   for (size_t i = 0; i < size; i++) printf("%02x", ((const unsigned char *)bytes)[i]);
 }
 
-static void print_content(int fd) {
-  char buffer[65536];
-  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) != 0;) {
+static size_t fill(int fd, void *buffer, size_t size) {
+  size_t done = 0;
+  for (ssize_t n; done < size && (n = read(fd, (char *)buffer + done, size - done)) != 0; done += (size_t)n) {
     if (n < 0) fail("read");
-    hex(buffer, (size_t)n);
   }
+  return done;
+}
+
+static void print_content(int fd, off_t size) {
+  uint32_t words[16384], high = 0, low = 0;
+  for (size_t n; (n = fill(fd, words, sizeof words)) > 0;) {
+    if (size <= (off_t)sizeof words) {
+      hex(words, n);
+      continue;
+    }
+    memset((char *)words + n, 0, sizeof words - n);
+    for (size_t i = 0; i < (n + 3) / 4; i++) {
+      low = (low ^ words[i]) * 16777619u;
+      high = (high + words[i]) * 2654435761u + 1;
+    }
+  }
+  if (size > (off_t)sizeof words) printf("~%08x%08x", high, low);
 }
 
 static void print_xattrs(const char *name) {
@@ -111,7 +129,7 @@ static void print_file(const char *name, const char *path, size_t path_length) {
   if (S_ISREG(st.st_mode)) {
     int fd = open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) fail("open");
-    print_content(fd);
+    print_content(fd, st.st_size);
     close(fd);
   }
   printf("\n");
