@@ -29,19 +29,20 @@ import { type LayerNode, layerTree } from './layer-tree.js';
  *
  * @param tarSize bytes of the tar; only what the mount reports as its size hangs on it
  * @returns null where EROFS can't say it: sparse members that don't lie at block boundaries or have very many pieces,
- *   attributes beyond 64 KiB, tars beyond 2 TiB
+ *   attributes beyond 64 KiB, tars beyond 2 TiB or that lack the padding of their last content (the kernel reads whole blocks)
  * @throws StoreError TAR_*: see `layerTree`
  */
 export function encodeIndex(entries: readonly TarEntry[], tarSize = contentEnd(entries)): Buffer | null {
-  if (tarSize > nullBlock * blockSize) return null;
+  if (tarSize > nullBlock * blockSize || tarSize < contentEnd(entries)) return null;
   const { root } = layerTree(entries);
   const plan = place(root);
   return plan === null ? null : write(plan, tarSize);
 }
 
+/** With its padding. */
 function contentEnd(entries: readonly TarEntry[]): number {
   const last = entries.at(-1);
-  return last ? last.dataOffset + storedSize(last) : 0;
+  return last ? alignUp(last.dataOffset + storedSize(last), blockSize) : 0;
 }
 
 function storedSize({ size, sparse }: TarEntry): number {

@@ -53,8 +53,8 @@ export function readMember(
   const storedSize = paxNumber(pax, 'size', offset) ?? headerNumber(buffer, at, fields.size, 'size', offset);
   const sparse = readSparse(tar, at, offset, flag, pax, storedSize);
   const dataStart = flag === 'S' && sparse ? sparse.dataOffset : offset + blockSize;
-  const end = dataStart + paddedSize(storedSize);
-  if (end > tar.size) throw truncated(offset);
+  if (dataStart + storedSize > tar.size) throw truncated(offset);
+  const end = dataStart + paddedSize(storedSize); // beyond the tar's end where the padding of its last content is missing
   meta.size = storedSize;
   if (!sparse) return { entry: meta, end };
   meta.size = sparse.realSize;

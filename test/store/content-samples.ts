@@ -2,7 +2,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, createReadStream, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -22,7 +21,7 @@ export function whenDone(cleanup: () => Promise<void> | void): void {
 
 export function tempDir(): string {
   const dir = mkdtempSync(join(tmpdir(), 'store-content-'));
-  whenDone(() => rm(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
+  whenDone(() => void execFileSync('rm', ['-rf', dir])); // node's own can't remove paths beyond 4095 bytes
   return dir;
 }
 

@@ -10,7 +10,7 @@ import { type Host, openHost } from '#native';
 import { importLayer } from '#store';
 import { installed } from '../support/tsbuild.js';
 import { bytesOf, openTemp, tempDir } from './content-samples.js';
-import { mountObstacle, removeKernelTrees, withoutNotes } from './kernel-tree.js';
+import { type KernelTree, mountObstacle, removeKernelTrees, withoutNotes } from './kernel-tree.js';
 import { gnuTarTree, layerForms, umociTree, withoutLinks } from './layer-readers.js';
 
 const obstacle = mountObstacle() ?? (installed('umoci') ? null : 'no umoci');
@@ -39,7 +39,7 @@ setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 a/
 `;
 
 /** Whose reading of the tar is right; umoci knows neither GNU's own types, nor global headers, nor empty attributes. */
-type Oracle = typeof umociTree;
+type Oracle = (tar: string, dir: string) => KernelTree;
 
 interface Writer {
   readonly name: string;

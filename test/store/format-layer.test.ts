@@ -189,6 +189,11 @@ describe('encodeIndex gives up', () => {
   ];
   for (const [what, one] of inexpressible) test(`on ${what}`, () => expect(encodeIndex([one])).toBeNull());
 
+  test('on a tar that ends without the padding of its last content', () => {
+    expect(encodeIndex([entry('f', { size: 3 })], 515)).toBeNull();
+    expect(encodeIndex([entry('f', { size: 3 })], 1024)).not.toBeNull();
+  });
+
   test('on a tar beyond 2 TiB', () => expect(encodeIndex([], 2 ** 41)).toBeNull());
 });
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeIndex, encodeTar, layerTree, StoreError, scanTar, type TarEntry } from '../../store/index.js';
 import { assembled } from '../support/assembly.js';
 import { layerDrafts } from './format-arbitraries.js';
+import { header, octal, padded, pax, record, sized } from './raw-tar.js';
 
 let dir: string;
 beforeAll(() => {
@@ -18,43 +19,6 @@ function scan(...pieces: readonly (Buffer | string)[]): TarEntry[] {
   const path = join(dir, 'scan.tar');
   writeFileSync(path, Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? padded(piece) : piece))));
   return scanTar(path);
-}
-
-/** Data of a member, filled up to whole blocks. */
-function padded(text: string): Buffer {
-  const bytes = Buffer.from(text, 'latin1');
-  return Buffer.concat([bytes, Buffer.alloc((512 - (bytes.length % 512)) % 512)]);
-}
-
-const octal = (value: number): string => `${value.toString(8).padStart(11, '0')}\0`;
-
-/** A header block; `fields` overwrites bytes from the given places on. */
-function header(name: string, flag = '0', fields: Readonly<Record<number, string>> = {}): Buffer {
-  const block = Buffer.alloc(512);
-  block.write(name, 0, 'latin1');
-  block.write('0000644\x000000000\x000000000\x0000000000000\x00', 100, 'latin1');
-  block.write(octal(1700000000), 136, 'latin1');
-  block.write(flag, 156, 'latin1');
-  block.write('ustar\x0000', 257, 'latin1');
-  for (const [at, text] of Object.entries(fields)) block.write(text, Number(at), 'latin1');
-  let sum = 8 * 0x20;
-  for (let i = 0; i < 512; i++) if (i < 148 || i >= 156) sum += block[i]!;
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return block;
-}
-
-const sized = (name: string, flag: string, size: number): Buffer => header(name, flag, { 124: octal(size) });
-
-function record(key: string, value: string): string {
-  const body = key.length + value.length + 3;
-  let length = body + 1;
-  while (String(length).length + body !== length) length++;
-  return `${length} ${key}=${value}\n`;
-}
-
-function pax(...records: readonly string[]): Buffer {
-  const data = records.join('');
-  return Buffer.concat([sized('pax', 'x', data.length), padded(data)]);
 }
 
 const one = (entries: readonly TarEntry[]): TarEntry => {

@@ -1,10 +1,10 @@
 // One layer tar, read in every way there is: ours (mounted by its index, unpacked as a tree, looked up without a mount)
 // and umoci's.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host, RawPath } from '#native';
-import { encodeIndex, openView, scanTar, treeOps } from '../../store/index.js';
+import { encodeIndex, type Layer, openView, parseDiffId, scanTar, treeOps } from '../../store/index.js';
 import { contentText, directoryTree, indexTree, type KernelFile, type KernelTree } from './kernel-tree.js';
 
 export interface LayerForms {
@@ -19,7 +19,7 @@ export interface LayerForms {
 export async function layerForms(host: Host, tar: string, dir: string): Promise<LayerForms> {
   const scratch = mkdtempSync(join(dir, 'forms-'));
   const entries = scanTar(tar);
-  const index = encodeIndex(entries);
+  const index = encodeIndex(entries, statSync(tar).size);
   const indexPath = join(scratch, 'index');
   if (index !== null) writeFileSync(indexPath, index);
   const root = join(scratch, 'tree');
@@ -27,13 +27,15 @@ export async function layerForms(host: Host, tar: string, dir: string): Promise<
   return {
     index: index && indexTree(index, tar),
     tree: directoryTree(root),
-    view: viewTree(tar, index === null ? null : indexPath),
+    view: viewTree([{ tarPath: tar, indexPath: index === null ? null : indexPath }]),
   };
 }
 
 /** Without the numbers of links, which the view has no use for: see `withoutLinks`. */
-function viewTree(tarPath: string, indexPath: string | null): KernelTree {
-  const view = openView([{ diffId: `sha256:${'0'.repeat(64)}`, size: 0, tarPath, indexPath }]);
+function viewTree(layers: readonly Pick<Layer, 'tarPath' | 'indexPath'>[]): KernelTree {
+  const view = openView(
+    layers.map((layer) => ({ ...layer, diffId: parseDiffId(`sha256:${'0'.repeat(64)}`), size: 0 })),
+  );
   const tree: KernelTree = new Map();
   const visit = (dir: RawPath): void => {
     for (const entry of view.list(dir)) {
@@ -84,14 +86,14 @@ export function gnuTarTree(tar: string, dir: string): KernelTree {
   return directoryTree(root);
 }
 
-/** What umoci makes of an image with this layer alone. */
-export function umociTree(tar: string, dir: string): KernelTree {
+/** What umoci makes of an image with these layers, base first. */
+export function umociTree(tars: string | readonly string[], dir: string): KernelTree {
   const scratch = mkdtempSync(join(dir, 'umoci-'));
   const image = `${join(scratch, 'layout')}:it`;
   const umoci = (...args: string[]): void => void execFileSync('umoci', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   umoci('init', '--layout', join(scratch, 'layout'));
   umoci('new', '--image', image);
-  umoci('raw', 'add-layer', '--image', image, tar);
+  for (const tar of [tars].flat()) umoci('raw', 'add-layer', '--image', image, tar);
   umoci('raw', 'unpack', '--image', image, join(scratch, 'root'));
   return directoryTree(join(scratch, 'root'));
 }

@@ -22,7 +22,7 @@ export function header(name: string, flag = '0', fields: Readonly<Record<number,
   return withChecksum(block);
 }
 
-export function withChecksum(block: Buffer, at = 0): Buffer {
+function withChecksum(block: Buffer, at = 0): Buffer {
   let sum = 8 * 0x20;
   for (let i = 0; i < blockSize; i++) if (i < 148 || i >= 156) sum += block[at + i]!;
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, at + 148, 'latin1');
@@ -53,8 +53,13 @@ export function record(key: string, value: string): string {
   return `${length} ${key}=${value}\n`;
 }
 
-/** An extended header for the next member ('x'), or for all that follow ('g'). */
-export function pax(records: readonly string[], flag: 'x' | 'g' = 'x'): Buffer {
+/** An extended header for the next member. */
+export const pax = (...records: readonly string[]): Buffer => extended('x', records);
+
+/** An extended header for all members that follow. */
+export const globalPax = (...records: readonly string[]): Buffer => extended('g', records);
+
+function extended(flag: string, records: readonly string[]): Buffer {
   const data = records.join('');
   return Buffer.concat([sized('pax', flag, data.length), padded(data)]);
 }
