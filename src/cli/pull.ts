@@ -60,6 +60,7 @@ export function configure(command: Command): void {
 }
 
 export const elsewhere = passwordsElsewhere;
+export { registrySwitches as prepare } from './registry-options.js';
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<PullCommand>();

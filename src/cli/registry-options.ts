@@ -1,10 +1,13 @@
 // The options of every command that talks to registries, as podman and skopeo spell them.
 import type { Command } from 'commander';
 import type { RegistryOptions } from '#store';
+import { plainSwitches } from './switches.js';
 
 export interface RegistryFlags {
   readonly authfile?: string;
+  readonly certDir?: string;
   readonly plainHttp?: boolean;
+  readonly tlsVerify: boolean;
 }
 
 export function addRegistryOptions(command: Command): void {
@@ -13,11 +16,27 @@ export function addRegistryOptions(command: Command): void {
       '--authfile <file>',
       'the file of passwords (default: $REGISTRY_AUTH_FILE, else where podman and docker keep them)',
     )
+    .option('--cert-dir <dir>', 'the directory of certificates (default: certs.d/HOST:PORT of podman and docker)')
+    .option('--no-tls-verify', 'take any certificate of a registry, and plain HTTP if it speaks no TLS')
     .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine');
 }
 
-export function registryOptions({ authfile, plainHttp }: RegistryFlags): RegistryOptions {
-  return { authFile: authfile, plainHttp: plainHttp === true ? true : undefined };
+export function registryOptions({ authfile, certDir, plainHttp, tlsVerify }: RegistryFlags): RegistryOptions {
+  return {
+    authFile: authfile,
+    certDir,
+    plainHttp: plainHttp === true ? true : undefined,
+    tlsVerify: tlsVerify ? undefined : false,
+  };
+}
+
+/** podman's and skopeo's '--tls-verify=false' is '--no-tls-verify'. @throws UsageError for a value that is none */
+export function registrySwitches(argv: readonly string[], command: Command): string[] {
+  const spelled = argv.map((word) => word.replace(/^--tls-verify=(0|f|false)$/i, '--no-tls-verify'));
+  return plainSwitches(
+    spelled.filter((word) => !/^--tls-verify(=(1|t|true))?$/i.test(word)),
+    command,
+  );
 }
 
 /** What others take a password by: arguments are seen by everybody on the machine. */

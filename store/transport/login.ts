@@ -4,7 +4,7 @@ import { type AuthFile, authFilePaths, changeAuthFile, type Environment, readAut
 import { eraseWithHelper, storeWithHelper } from './credential-helper.js';
 import { type Credentials, helperFor, helperOf, normalKey, serverNames } from './credentials.js';
 import { type HttpClient, openHttpClient } from './http-client.js';
-import { findOrigin, httpOptions, type RegistryOptions } from './registry-access.js';
+import { findOrigin, type RegistryOptions, registryHttpOptions } from './registry-access.js';
 import { answerChallenge, parseChallenges } from './registry-auth.js';
 import { drain } from './registry-client.js';
 import { refusal } from './registry-refusal.js';
@@ -71,9 +71,9 @@ export async function logOut(
 
 async function tryLogin(registry: string, credentials: Credentials, options: RegistryOptions): Promise<void> {
   const environment = options.environment ?? process.env;
-  const client = await openHttpClient(await httpOptions(options, environment));
+  const client = await openHttpClient(await registryHttpOptions(registry, options, environment));
   try {
-    const origin = await findOrigin(client, registry, options.plainHttp);
+    const origin = await findOrigin(client, registry, options);
     await withRetries(options.retry ?? {}, () => answered(client, { registry, origin, credentials }));
   } catch (error) {
     throw error instanceof StoreError && error.code === 'REGISTRY_UNAUTHORIZED'

@@ -3,12 +3,18 @@
 import { readFile } from 'node:fs/promises';
 import { StoreError } from '../errors.js';
 import type { Environment } from './auth-files.js';
-import { type HttpClient, type HttpOptions, readBody } from './http-client.js';
+import { type HttpClient, readBody } from './http-client.js';
+import type { HttpOptions } from './http-connect.js';
+import type { TlsMaterial } from './registry-tls.js';
 import { type RetryOptions, TransientError } from './retry.js';
 
 export interface RegistryOptions {
   /** Plain HTTP: true allows it, false forbids it; by default it is for registries on this machine's loopback only. */
   readonly plainHttp?: boolean | undefined;
+  /** False: any certificate of a registry is good, and plain HTTP where it speaks no TLS. */
+  readonly tlsVerify?: boolean | undefined;
+  /** A directory of certificates in place of those for the registry's host. */
+  readonly certDir?: string | undefined;
   /** Where passwords and certificates are looked up; the process's own environment by default. */
   readonly environment?: Environment;
   /** The only file with passwords to look into. */
@@ -23,11 +29,16 @@ export interface RegistryOptions {
  * The URL that a registry's API lies under. On the loopback, where eavesdroppers are none, it is found out whether the
  * registry speaks TLS; everywhere else TLS is a must unless plain HTTP is allowed.
  */
-export async function findOrigin(client: HttpClient, registry: string, plainHttp: boolean | undefined): Promise<URL> {
+export async function findOrigin(
+  client: HttpClient,
+  registry: string,
+  { plainHttp, tlsVerify }: Pick<RegistryOptions, 'plainHttp' | 'tlsVerify'>,
+): Promise<URL> {
   if (registry === 'docker.io') return new URL('https://registry-1.docker.io/');
   const secure = new URL(`https://${registry}/`);
   const plain = new URL(`http://${registry}/`);
   if (plainHttp !== undefined) return plainHttp ? plain : secure;
+  if (tlsVerify === false) return (await speaksTls(client, secure)) ? secure : plain;
   if (!isLoopback(plain.hostname)) return secure;
   return (await wantsTls(client, plain, secure)) ? secure : plain;
 }
@@ -63,6 +74,23 @@ function causeCode(error: Error): string {
 /** A literal loopback name or address: 'localhost', 127.0.0.0/8, ::1. */
 function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname);
+}
+
+/** Clients of registries. @throws StoreError CA_FILE_UNREADABLE; CERT_DIR_INVALID when a connection is made */
+export async function registryHttpOptions(
+  registry: string,
+  options: RegistryOptions,
+  environment: Environment,
+): Promise<HttpOptions> {
+  const { certDir, tlsVerify } = options;
+  const certificates = async (url: URL): Promise<TlsMaterial> => {
+    const { hostCertificates, namedCertificates } = await import('./registry-tls.js');
+    if (certDir === undefined) return hostCertificates(url, environment);
+    const { ca, ...pair } = await namedCertificates(certDir);
+    // Who we are is for the registry alone, not for where it sends us.
+    return url.host === new URL(`https://${registry}/`).host ? { ca, ...pair } : { ca };
+  };
+  return { ...(await httpOptions(options, environment)), certificates, verifyTls: tlsVerify };
 }
 
 /**

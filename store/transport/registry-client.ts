@@ -4,7 +4,7 @@
 import type { Environment } from './auth-files.js';
 import { type Credentials, describeCredentials, findCredentials } from './credentials.js';
 import { type HttpClient, type HttpRequest, type HttpResponse, openHttpClient, readBody } from './http-client.js';
-import { findOrigin, httpOptions, type RegistryOptions } from './registry-access.js';
+import { findOrigin, type RegistryOptions, registryHttpOptions } from './registry-access.js';
 import { answerChallenge, type Challenge, parseChallenges } from './registry-auth.js';
 import { refusal } from './registry-refusal.js';
 import { type RetryOptions, withRetries } from './retry.js';
@@ -39,8 +39,8 @@ export async function openRegistry(
   mountFrom: readonly string[] = [],
 ): Promise<Registry> {
   const environment = options.environment ?? process.env;
-  const client = await openHttpClient(await httpOptions(options, environment));
-  const origin = await findOrigin(client, place.registry, options.plainHttp);
+  const client = await openHttpClient(await registryHttpOptions(place.registry, options, environment));
+  const origin = await findOrigin(client, place.registry, options);
   const scopes = [
     `repository:${place.repository}:${access === 'push' ? 'pull,push' : 'pull'}`,
     ...mountFrom.map((repository) => `repository:${repository}:pull`),

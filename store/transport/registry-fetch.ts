@@ -3,7 +3,8 @@ import { StoreError } from '../errors.js';
 import { sha256 } from '../image/resolve.js';
 import { maxDocumentBytes } from '../image/strict-json.js';
 import { type Descriptor, type Digest, mediaTypes } from '../words.js';
-import { failure, type HttpResponse, readBody } from './http-client.js';
+import { type HttpResponse, readBody } from './http-client.js';
+import { failure } from './http-failure.js';
 import { drain, type Registry } from './registry-client.js';
 import { attemptsOf, pause, TransientError, withRetries } from './retry.js';
 

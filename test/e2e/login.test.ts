@@ -1,7 +1,8 @@
 // tsbuild login and logout against a registry with passwords, and what the other commands make of them.
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { certificate } from '../store/certificates.js';
 import { hasRegistry, startRegistry } from '../store/transport-server.js';
 import { installed, output, people } from '../support/tsbuild.js';
 
@@ -98,6 +99,24 @@ for (const person of people()) {
       expect(said).toBe('user\n');
       const refused = await person.run(['pull', '--authfile', '/nonexistent', `${registry.name}/app:1`]);
       expect(refused.stderr).toContain('there is no /nonexistent to be read');
+    });
+
+    test('over TLS, with --cert-dir or --tls-verify=false as podman has them', async () => {
+      const certs = person.dir('certs');
+      const tls = certificate(certs, 'server', { names: 'IP:127.0.0.1' });
+      const registry = await startRegistry({ auth: true, tls });
+      copyFileSync(tls.cert, join(certs, 'ca.crt'));
+      person.own(certs);
+      const file = join(person.dir('tls'), 'auth.json');
+      const login = ['login', '-u', 'user', '--password-stdin', '--authfile', file, registry.name];
+      const refused = await person.run(login, { input: 'secret' });
+      expect(refused.stderr).toMatch(
+        /^error\[REGISTRY_TLS\]: 127.0.0.1:\d+: self-signed certificate\nhelp: .*certs\.d/,
+      );
+      for (const flag of [`--cert-dir=${certs}`, '--tls-verify=false'])
+        output(await person.run([...login, flag], { input: 'secret' }));
+      const pulled = await person.run(['pull', '--cert-dir', certs, '--authfile', file, `${registry.name}/none:1`]);
+      expect(pulled.stderr).toContain(`has no ${registry.name}/none:1`);
     });
 
     test('never with a password among the arguments', async () => {

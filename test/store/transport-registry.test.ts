@@ -12,6 +12,7 @@ import {
   type TransferProgress,
   tagImage,
 } from '#store';
+import { certificate } from './certificates.js';
 import { addLayer, configOf, diffIdsOf, randomText, sampleImage, tempDir, tempStore } from './image-samples.js';
 import { hasRegistry, startRegistry } from './transport-server.js';
 
@@ -264,28 +265,7 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
 
   test("TLS with an authority of one's own works by TSBUILD_EXTRA_CA_CERTS, and only by it", async () => {
     const dir = await tempDir();
-    const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-    const subject = ['-subj', '/CN=test', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-days',
-        '2',
-        '-keyout',
-        key,
-        '-out',
-        cert,
-        ...subject,
-      ],
-      { stdio: 'ignore' },
-    );
+    const { cert, key } = certificate(dir, 'self', { names: 'IP:127.0.0.1' });
     const registry = await startRegistry({ tls: { cert, key } });
     const place = await tempStore();
     const image = await sampleImage(place);

@@ -18,14 +18,16 @@ export interface RunningRegistry {
 const passwords = 'user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
 
 export async function startRegistry(
-  options: { auth?: boolean; tls?: { cert: string; key: string } } = {},
+  options: { auth?: boolean; tls?: { cert: string; key: string; clientCa?: string } } = {},
 ): Promise<RunningRegistry> {
   const dir = await tempDir();
   const port = await freePort();
   mkdirSync(join(dir, 'data'));
   writeFileSync(join(dir, 'htpasswd'), passwords);
   const auth = options.auth ? `auth:\n  htpasswd:\n    realm: test\n    path: ${dir}/htpasswd\n` : '';
-  const tls = options.tls ? `  tls:\n    certificate: ${options.tls.cert}\n    key: ${options.tls.key}\n` : '';
+  const tls = options.tls
+    ? `  tls:\n    certificate: ${options.tls.cert}\n    key: ${options.tls.key}\n${clientCas(options.tls)}`
+    : '';
   writeFileSync(
     join(dir, 'config.yml'),
     `version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: ${dir}/data\nhttp:\n  addr: 127.0.0.1:${port}\n${tls}${auth}`,
@@ -46,6 +48,10 @@ export async function startRegistry(
         ([, method, path]) => `${method} ${path}`,
       ),
   };
+}
+
+function clientCas({ clientCa }: { clientCa?: string }): string {
+  return clientCa === undefined ? '' : `    clientcas:\n      - ${clientCa}\n`;
 }
 
 export function hasRegistry(): boolean {
