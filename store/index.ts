@@ -41,13 +41,15 @@ export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
+export { formatVersion } from './content/format-file.js';
 export { collectGarbage, type Freed, type GarbageOptions, judgeCache, planGarbage } from './content/garbage.js';
 export { Store, type StoreOptions } from './content/handle.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
-export { formatVersion, openStore } from './content/open.js';
+export { openStore } from './content/open.js';
 export type { PrunePolicy, Verdict } from './content/prune-policy.js';
+export type { Quarantined, QuarantineNote } from './content/quarantine.js';
 export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
@@ -60,6 +62,10 @@ export { type EncodedTar, encodeTar } from './format/tar-encode.js';
 export { scanTar } from './format/tar-scan.js';
 export { treeOps } from './format/tree-ops.js';
 export { openLayerSources, openView, visibleLayers } from './format/view.js';
+export { type CheckOptions, type CheckReport, checkStore } from './fsck/check-store.js';
+export { fetchFromRegistries } from './fsck/fetch-again.js';
+export type { FetchAgain, Finding, FindingCode, ObjectKind, Outcome } from './fsck/finding.js';
+export type { ReadProgress } from './fsck/read-files.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
   encodeManifest,

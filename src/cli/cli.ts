@@ -60,7 +60,7 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli
   };
 }
 
-function defaultStore(env: NodeJS.ProcessEnv): string {
+export function defaultStore(env: NodeJS.ProcessEnv): string {
   if (env.TSBUILD_STORE) return env.TSBUILD_STORE;
   return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'tsbuild');
 }

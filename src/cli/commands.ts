@@ -31,6 +31,7 @@ const commands: Readonly<Record<string, Entry>> = {
   load: { summary: 'read images from an archive', load: () => import('./load.js') },
   df: { summary: 'show what the store holds and what it takes (also: du)', load: () => import('./df.js') },
   gc: { summary: 'remove what nothing refers to (also: prune)', load: () => import('./gc.js') },
+  fsck: { summary: 'check the store, and repair it', load: () => import('./fsck.js') },
   'cache ls': { summary: 'list the caches of RUN --mount=type=cache', load: () => import('./cache-ls.js') },
   'cache inspect': { summary: 'show what is known of a cache', load: () => import('./cache-inspect.js') },
   'cache prune': { summary: 'remove caches', load: () => import('./cache-prune.js') },

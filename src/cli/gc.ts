@@ -8,12 +8,14 @@ import { ago, humanBytes, table } from './table.js';
 interface GcOptions extends PruneOptions {
   readonly dryRun?: boolean;
   readonly verbose?: boolean;
+  readonly quarantine?: boolean;
   readonly store?: string;
 }
 
 export function configure(command: Command): void {
   addPruneOptions(command);
   command
+    .option('--quarantine', 'remove what was found damaged and put aside, too')
     .option('--dry-run', 'remove nothing, say what would go and why')
     .option('--verbose', 'say of each entry of the build cache why it goes or stays')
     .addHelpText(
@@ -39,7 +41,9 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     return 0;
   }
   const host = await cli.openHost();
-  cli.out(`removed ${counted(await collectGarbage(store, { policies, host }))} freed\n`);
+  cli.out(
+    `removed ${counted(await collectGarbage(store, { policies, host, quarantine: options.quarantine }))} freed\n`,
+  );
   return 0;
 }
 

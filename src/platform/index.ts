@@ -11,6 +11,7 @@ export {
   type LayerRecord,
   layerRecord,
   recordLayer,
+  tarHeads,
 } from './layer-record.js';
 export { elfPlatform, machineName } from './machine.js';
 export { hostPlatform, parsePlatform, requirePlatform, samePlatform } from './platform.js';

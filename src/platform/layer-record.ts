@@ -90,7 +90,7 @@ function fitsPlatform({ os, architecture }: Platform, platform: Platform): boole
 }
 
 /** The first bytes of each ELF file and script in a tar. A generator, so that they need not all be held. */
-function* tarHeads(tarPath: string): Generator<readonly [RawPath, Buffer]> {
+export function* tarHeads(tarPath: string): Generator<readonly [RawPath, Buffer]> {
   const file = openSync(tarPath, 'r');
   try {
     const buffer = Buffer.alloc(elfHeadBytes);

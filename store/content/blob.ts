@@ -1,15 +1,17 @@
 // Blobs: byte strings under their own digest. Configs, manifests, compressed layers.
-import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { createHash, type Hash } from 'node:crypto';
+import { existsSync, renameSync, statSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
+import { damagedObject } from './damaged.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
-import { blobFile, quarantineDir } from './paths.js';
+import { neededBy } from './needed-by.js';
+import { blobFile } from './paths.js';
+import { moveToQuarantine } from './quarantine.js';
 import type { BlobRow, CompressionRow } from './schema.js';
 
 /** Blobs that are read whole are documents; layers are read as files. */
@@ -72,11 +74,7 @@ export async function readBlob(store: Store, digest: Digest): Promise<Buffer> {
   const bytes = await readDocument(path, digest);
   const actual = createHash('sha256').update(bytes).digest('hex');
   if (`sha256:${actual}` === digest) return bytes;
-  if (!store.readOnly) quarantine(store, digest);
-  throw new StoreError('BLOB_DAMAGED', {
-    message: `blob ${digest} in store ${store.dir} is damaged: its bytes hash to sha256:${actual}`,
-    hint: 'pull or build the image again; the disk may be failing',
-  });
+  throw putAside(store, digest, `its bytes hash to sha256:${actual}`);
 }
 
 /** Remembers that compressing a layer gave (or a registry holds it as) this blob. The blob itself may be elsewhere. */
@@ -143,8 +141,12 @@ async function readDocument(path: string, digest: Digest): Promise<Buffer> {
   }
 }
 
-function quarantine(store: Store, digest: Digest): void {
-  store.database.deleteBlob(digest);
-  mkdirSync(quarantineDir(store.dir), { recursive: true, mode: 0o700 });
-  renameSync(blobFile(store.dir, digest), join(quarantineDir(store.dir), randomUUID()));
+/** A damaged blob goes out of the way, so that it can be stored again. Returns what there is to say. */
+export function putAside(store: Store, digest: Digest, reason: string): StoreError {
+  const users = neededBy(store)(digest);
+  if (!store.readOnly) {
+    store.database.deleteBlob(digest);
+    moveToQuarantine(store.dir, blobFile(store.dir, digest), { kind: 'blob', object: digest, reason, neededBy: users });
+  }
+  return damagedObject(store, 'blob', digest, reason, users);
 }

@@ -14,6 +14,7 @@ import {
   schema,
   schemaVersion,
   type TagRow,
+  tableNames,
   type Unflushed,
   type Written,
 } from './schema.js';
@@ -39,6 +40,19 @@ export class Database {
   /** 0 for a database without tables. */
   version(): number {
     return Number(this.#sql.get('PRAGMA user_version')?.user_version);
+  }
+
+  /** What SQLite finds wrong with its file; nothing where all is well. @throws StoreError STORE_DATABASE_BROKEN */
+  damage(): string[] {
+    const found = this.#sql.all('PRAGMA integrity_check(10)').map((row) => String(row.integrity_check));
+    return found.length === 1 && found[0] === 'ok' ? this.#missingTables() : found;
+  }
+
+  #missingTables(): string[] {
+    const names = new Set(this.#sql.all("SELECT name FROM sqlite_schema WHERE type = 'table'").map(({ name }) => name));
+    return tableNames(this.version())
+      .filter((name) => !names.has(name))
+      .map((name) => `table ${name} is missing`);
   }
 
   /** Makes the tables where there are none; whoever makes them fills them with `fill` in the same transaction. */
@@ -86,6 +100,16 @@ export class Database {
 
   layers(): LayerRow[] {
     return this.#sql.all('SELECT * FROM layers').map(layerRow);
+  }
+
+  /** The row stays as it is otherwise: whether the layer reached the disk is another matter. */
+  setIndexSize(diffId: DiffId, size: number | null): void {
+    this.#sql.run('UPDATE layers SET index_size = ? WHERE diff_id = ?', size, diffId);
+  }
+
+  /** Only the layer: its compressed forms may bring it back. */
+  forgetLayer(diffId: DiffId): void {
+    this.#sql.run('DELETE FROM layers WHERE diff_id = ?', diffId);
   }
 
   deleteLayer(diffId: DiffId): void {
@@ -317,6 +341,12 @@ export class Database {
   distrustAll(): void {
     for (const table of ['layers', 'blobs', 'trees', 'tags'])
       this.#sql.run(`UPDATE ${table} SET boot = '', flushed = 0`);
+  }
+
+  /** True for a row that was made from its file. */
+  isOfUnknownBoot(table: 'layers' | 'blobs', key: Digest): boolean {
+    const column = table === 'layers' ? 'diff_id' : 'digest';
+    return this.#sql.get(`SELECT 1 FROM ${table} WHERE ${column} = ? AND boot = ''`, key) !== undefined;
   }
 
   /** Forgets what an earlier boot left unflushed; tags go back. For a copy that can't be verified and repaired. */

@@ -29,12 +29,12 @@ const hints: Readonly<Record<string, Words>> = {
   SQLITE_CORRUPT: [
     'STORE_DATABASE_BROKEN',
     'its database is damaged',
-    'move meta.db away: the next command rebuilds it',
+    "'tsbuild fsck --repair' makes it anew from layers, blobs and tags",
   ],
   SQLITE_NOTADB: [
     'STORE_DATABASE_BROKEN',
     'its database is damaged',
-    'move meta.db away: the next command rebuilds it',
+    "'tsbuild fsck --repair' makes it anew from layers, blobs and tags",
   ],
   SQLITE_IOERR_SHMSIZE: full,
   SQLITE_IOERR: ['STORE_IO', 'input/output error in its database', 'is the disk full or failing? See df and dmesg'],

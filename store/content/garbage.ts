@@ -24,11 +24,14 @@ import { type Reached, reachFrom } from './image-objects.js';
 import { leaseAlive, sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
 import { defaultPolicies, judge, type PrunePolicy, type Verdict } from './prune-policy.js';
+import { emptyQuarantine } from './quarantine.js';
 import { makeReserve } from './reserve.js';
 
 export interface GarbageOptions {
   /** What of the build cache goes; by default what was not used for 30 days. */
   readonly policies?: readonly PrunePolicy[] | undefined;
+  /** What was found damaged and put aside goes too. */
+  readonly quarantine?: boolean | undefined;
   /** Removes trees of subordinate ids. */
   readonly host?: Host | undefined;
 }
@@ -49,7 +52,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   store.requireWritable();
   const { dir } = store;
   await sweepLeases(dir);
-  rmSync(paths.quarantineDir(dir), { recursive: true, force: true });
+  if (options.quarantine) emptyQuarantine(dir);
   let bytes = await emptyTrashNow(dir, options.host);
   const verdicts = await judgeCache(store, options.policies);
   let counts: Omit<Freed, 'bytes'>;

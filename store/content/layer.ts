@@ -91,7 +91,8 @@ export function renewIndex(store: Store, diffId: DiffId): void {
   renameSync(temp, target);
 }
 
-function indexOf(tar: string, size: number): Buffer | null {
+/** The index of a tar; null where none can say it. */
+export function indexOf(tar: string, size: number): Buffer | null {
   return encodeIndex(scanTar(tar, size), size);
 }
 

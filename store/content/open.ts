@@ -6,6 +6,7 @@ import { StoreError } from '../errors.js';
 import { type Database, openDatabase } from './database.js';
 import { hasCode, storeFault } from './faults.js';
 import { applyFlushed, flushStore, startFlush } from './flush.js';
+import { makeDirectories, readFormat, refuseNewer, writeFormat } from './format-file.js';
 import { Store, type StoreOptions } from './handle.js';
 import { sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
@@ -16,7 +17,6 @@ import { schemaVersion } from './schema.js';
 import { type Engine, loadEngine } from './sql.js';
 import { emptyTrash, trashForgotten } from './trash.js';
 
-export const formatVersion = 1;
 /** A log longer than this is worked into the database at opening, when nothing waits to be written. */
 const longLogBytes = 2 << 20;
 
@@ -34,10 +34,17 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     if (readFormat(root) === null) await createStore(root, engine, boot);
     if (!isWritable(root)) return readOnlyStore(root, engine, boot, options);
 
+    makeDirectories(root);
     const swept = await sweepLeases(root);
-    const lost = !fs.existsSync(paths.databasePath(root));
-    if (lost) await whileLocked(root, 'exclusive', () => createDatabase(root, engine, boot));
-    const database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
+    const createNow = (): Promise<void> => whileLocked(root, 'exclusive', () => createDatabase(root, engine, boot));
+    if (!fs.existsSync(paths.databasePath(root))) await createNow();
+    let database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
+    if (database.version() === 0) {
+      // Cut to nothing: no less lost than one that is not there.
+      database.close();
+      await createNow();
+      database = openDatabase(engine, paths.databasePath(root), boot);
+    }
     const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
     refuseNewer(root, database.version(), schemaVersion);
     database.migrate();
@@ -83,18 +90,10 @@ async function createStore(root: string, engine: Engine, boot: string): Promise<
   fs.chmodSync(root, 0o700);
   await whileLocked(root, 'exclusive', () => {
     if (readFormat(root) !== null) return;
-    for (const path of paths.storeDirs(root)) {
-      fs.mkdirSync(path, { recursive: true });
-      fs.chmodSync(path, 0o700);
-    }
+    makeDirectories(root);
     createDatabase(root, engine, boot);
     makeReserve(root);
-    // Last of all, so that a directory with a format is a complete store.
-    const format = `${paths.formatPath(root)}.new`;
-    fs.writeFileSync(format, `${JSON.stringify({ format: 'tsbuild-store', version: formatVersion })}\n`, {
-      flush: true,
-    });
-    fs.renameSync(format, paths.formatPath(root));
+    writeFormat(root);
   });
 }
 
@@ -103,44 +102,6 @@ function createDatabase(root: string, engine: Engine, boot: string): void {
   const database = openDatabase(engine, paths.databasePath(root), boot);
   database.create(() => rebuildDatabase(root, database));
   database.close();
-}
-
-/** Null where there is no store. */
-function readFormat(root: string): number | null {
-  let text: string;
-  try {
-    text = fs.readFileSync(paths.formatPath(root), 'utf8');
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null;
-    throw error;
-  }
-  const version = parseVersion(text);
-  if (version === null) {
-    throw new StoreError('STORE_NOT_A_STORE', {
-      message: `${paths.formatPath(root)} does not describe a store`,
-      hint: 'choose another directory with --store',
-    });
-  }
-  refuseNewer(root, version, formatVersion);
-  return version;
-}
-
-function parseVersion(text: string): number | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null || !('format' in value) || !('version' in value)) return null;
-    return value.format === 'tsbuild-store' && typeof value.version === 'number' ? value.version : null;
-  } catch {
-    return null;
-  }
-}
-
-function refuseNewer(root: string, found: number, known: number): void {
-  if (found <= known) return;
-  throw new StoreError('STORE_TOO_NEW', {
-    message: `store ${root} has format ${found}, this version of tsbuild knows ${known}`,
-    hint: 'update tsbuild, or choose another directory with --store',
-  });
 }
 
 function isWritable(root: string): boolean {

@@ -20,7 +20,7 @@ export function rebuildDatabase(dir: string, database: Database): void {
     database.putBlob({ digest, size: fileSize(paths.blobFile(dir, digest)) ?? 0 });
   }
   for (const name of readdirSync(paths.tagsDir(dir)).filter((each) => each.endsWith('.json'))) {
-    const tag = readTag(join(paths.tagsDir(dir), name));
+    const tag = readTagCopy(join(paths.tagsDir(dir), name));
     if (tag === null) continue;
     addImages(dir, database, tag.digest);
     database.putTag(tag.reference, tag.digest);
@@ -29,7 +29,7 @@ export function rebuildDatabase(dir: string, database: Database): void {
 }
 
 /** Rows for the image, or for all images of an index that are here. */
-function addImages(dir: string, database: Database, digest: Digest): void {
+export function addImages(dir: string, database: Database, digest: Digest): void {
   if (database.image(digest) !== null) return;
   const document = readJson(paths.blobFile(dir, digest));
   for (const child of arrayOf(document?.manifests)) {
@@ -48,7 +48,13 @@ function isAttestation(entry: unknown): boolean {
   return isObject(entry) && isObject(entry.platform) && entry.platform.architecture === 'unknown';
 }
 
-function readTag(path: string): { readonly reference: string; readonly digest: Digest } | null {
+export interface TagCopy {
+  readonly reference: string;
+  readonly digest: Digest;
+}
+
+/** What the copy of a tag says; null where it can't be read. */
+export function readTagCopy(path: string): TagCopy | null {
   const value = readJson(path);
   if (value === null || typeof value.reference !== 'string' || !isDigest(value.digest)) return null;
   return { reference: value.reference, digest: value.digest };

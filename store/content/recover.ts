@@ -3,7 +3,8 @@
 // A power cut may leave a file with its right name and size and wrong content. Rows that are unflushed and of another boot
 // tell which files may be such ones; there are some only if the machine went down within moments of a command. Layers and
 // blobs are hashed; indexes are written anew, since a torn one would be read by the kernel; trees are dropped, to be made
-// again on demand. Then tags: one whose image is not complete goes back to the image it had when it last was flushed.
+// again on demand. Where the database was made anew, nothing says that a damaged object ever was unflushed: it goes into
+// quarantine. Then tags: one whose image is not complete goes back to the image it had when it last was flushed.
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +14,9 @@ import type { Store } from './handle.js';
 import { imageComplete } from './image-objects.js';
 import { renewIndex } from './layer.js';
 import { whileLocked } from './lease.js';
+import { neededBy } from './needed-by.js';
 import * as paths from './paths.js';
+import { moveToQuarantine } from './quarantine.js';
 import { writeTagFile } from './tags.js';
 
 /** Deals with everything that an earlier boot left unflushed. Costs nothing where there is nothing. */
@@ -33,14 +36,20 @@ export async function recoverUnflushed(store: Store): Promise<void> {
 
   await whileLocked(dir, 'exclusive', () => {
     const dropped: string[] = [];
+    const aside: { path: string; kind: string; object: string; neededBy: readonly string[] }[] = [];
+    const users = neededBy(store);
     database.transaction(() => {
       for (const id of badLayers) {
+        const wasTorn = !database.isOfUnknownBoot('layers', id);
         database.deleteLayer(id);
-        dropped.push(paths.layerDir(dir, id));
+        if (wasTorn) dropped.push(paths.layerDir(dir, id));
+        else aside.push({ path: paths.layerDir(dir, id), kind: 'layer', object: id, neededBy: users(id) });
       }
       for (const digest of badBlobs) {
+        const wasTorn = !database.isOfUnknownBoot('blobs', digest);
         database.deleteBlob(digest);
-        dropped.push(paths.blobFile(dir, digest));
+        if (wasTorn) dropped.push(paths.blobFile(dir, digest));
+        else aside.push({ path: paths.blobFile(dir, digest), kind: 'blob', object: digest, neededBy: users(digest) });
       }
       for (const [id] of suspect.trees) {
         database.deleteTree(id);
@@ -51,6 +60,12 @@ export async function recoverUnflushed(store: Store): Promise<void> {
     });
     for (const path of dropped.filter((each) => existsSync(each)))
       renameSync(path, join(paths.trashDir(dir), randomUUID()));
+    for (const { path, ...what } of aside) {
+      moveToQuarantine(dir, path, {
+        ...what,
+        reason: 'its bytes were not those of its digest when the database was made anew',
+      });
+    }
   });
   recoverTags(store);
 }

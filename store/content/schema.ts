@@ -36,6 +36,12 @@ CREATE INDEX unflushed_trees ON trees (diff_id) WHERE flushed = 0;
 CREATE INDEX unflushed_tags ON tags (reference) WHERE flushed = 0;${historyTables}
 PRAGMA user_version = ${schemaVersion};`;
 
+/** The tables that a database of this version has. */
+export function tableNames(version: number): string[] {
+  const text = version < 2 ? schema.replace(historyTables, '') : schema;
+  return [...text.matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name!);
+}
+
 /** From each version to the next one. */
 export const migrations: Readonly<Record<number, string>> = {
   1: `${historyTables} PRAGMA user_version = 2;`,

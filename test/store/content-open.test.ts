@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findLayer, importLayer, openLease, openStore, putBlob, readBlob } from '#store';
@@ -120,7 +120,13 @@ test('what a blob is read as is verified; a damaged one is put aside so that it 
   await expect(readBlob(store, blob.digest)).rejects.toMatchObject({ code: 'BLOB_MISSING' });
   await putBlob(store, lease, Buffer.from('manifest'), { digest: blob.digest, size: 8 });
   expect((await readBlob(store, blob.digest)).toString()).toBe('manifest');
-  expect(readdirSync(join(store.dir, 'quarantine'))).toHaveLength(1);
+  const [aside, note] = readdirSync(join(store.dir, 'quarantine')).sort();
+  expect(readFileSync(join(store.dir, 'quarantine', aside!), 'utf8')).toBe('Manifest');
+  expect(JSON.parse(readFileSync(join(store.dir, 'quarantine', note!), 'utf8'))).toMatchObject({
+    kind: 'blob',
+    object: blob.digest,
+    reason: expect.stringContaining('hash to'),
+  });
 });
 
 test('a blob of other bytes than announced is not stored', async () => {
