@@ -142,7 +142,7 @@ async function readDocument(path: string, digest: Digest): Promise<Buffer> {
 }
 
 /** A damaged blob goes out of the way, so that it can be stored again. Returns what there is to say. */
-export function putAside(store: Store, digest: Digest, reason: string): StoreError {
+function putAside(store: Store, digest: Digest, reason: string): StoreError {
   const users = neededBy(store)(digest);
   if (!store.readOnly) {
     store.database.deleteBlob(digest);

@@ -3,8 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { diskBytes } from './disk-bytes.js';
 import { quarantineDir, trashDir } from './paths.js';
-import { diskBytes } from './usage.js';
 
 export interface QuarantineNote {
   /** What it was: 'layer', 'blob', … */
