@@ -53,6 +53,24 @@ export type { Quarantined, QuarantineNote } from './content/quarantine.js';
 export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
+export { dockerArchiveDestination, ociArchiveDestination } from './copy/archive-destination.js';
+export { openDockerArchiveSource, openOciArchiveSource } from './copy/archive-source.js';
+export { type Conversion, convertImages } from './copy/convert-image.js';
+export { copyImage } from './copy/copy-image.js';
+export { dirDestination, openDirSource } from './copy/dir-image.js';
+export type {
+  Converted,
+  CopyPlan,
+  Document,
+  ImageDestination,
+  ImageSource,
+  PlannedManifest,
+  Scratch,
+} from './copy/image-source.js';
+export { layoutDestination, openLayoutSource } from './copy/layout-image.js';
+export { openRegistrySource, registryDestination } from './copy/registry-image.js';
+export { storeDestination } from './copy/store-destination.js';
+export { openStoreSource } from './copy/store-source.js';
 export { StoreError } from './errors.js';
 export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';

@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, Entry>> = {
   push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
   login: { summary: 'log in to a registry', load: () => import('./login.js') },
   logout: { summary: 'forget the password of a registry', load: () => import('./logout.js') },
+  copy: {
+    summary: 'copy an image between registries, layouts, archives and stores',
+    load: () => import('./copy.js'),
+  },
   save: { summary: 'write images to an archive', load: () => import('./save.js') },
   load: { summary: 'read images from an archive', load: () => import('./load.js') },
   df: { summary: 'show what the store holds and what it takes (also: du)', load: () => import('./df.js') },

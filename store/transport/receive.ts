@@ -100,9 +100,14 @@ const knownTypes: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
 ]);
 
+/** True for the types that layers of file systems have. */
+export function isLayerType(mediaType: string): boolean {
+  return knownTypes.has(mediaType);
+}
+
 /** An artifact (a chart, a signature) has a manifest too, but no file system. */
 function requireLayerType({ mediaType }: Descriptor, name: string): void {
-  if (knownTypes.has(mediaType)) return;
+  if (isLayerType(mediaType)) return;
   const foreign = mediaType === 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
   throw new StoreError('IMAGE_LAYER_TYPE', {
     message: `${name} has a layer of type ${JSON.stringify(mediaType.slice(0, 100))}`,
