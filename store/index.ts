@@ -1,3 +1,4 @@
+export { type AutomaticGc, collectWhenDue } from './content/automatic-gc.js';
 export {
   blobPath,
   findBlob,
@@ -39,6 +40,7 @@ export {
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
+export { type DiskSpace, diskSpace } from './content/disk-space.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';
@@ -48,9 +50,8 @@ export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { openStore } from './content/open.js';
-export type { PrunePolicy, Verdict } from './content/prune-policy.js';
+export { automaticPolicies, limitPolicies, type PrunePolicy, type Verdict } from './content/prune-policy.js';
 export type { Quarantined, QuarantineNote } from './content/quarantine.js';
-export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
 export { dockerArchiveDestination, ociArchiveDestination } from './copy/archive-destination.js';

@@ -167,6 +167,6 @@ exit codes: 0 done, 1 the build or command failed, 2 the command line was wrong,
 SIGTERM; 'tsbuild run' ends with the program's own.
 
 'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild;
-where $TSBUILD_STORE_MAX says a size such as 20gb, a build that leaves it larger shrinks its cache.
+its cache shrinks by itself where the disk gets full or $TSBUILD_STORE_MAX is exceeded: tsbuild gc --help.
 `;
 }
