@@ -1,6 +1,6 @@
 // Blobs: byte strings under their own digest. Configs, manifests, compressed layers.
 import { createHash, type Hash } from 'node:crypto';
-import { existsSync, renameSync, statSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import { StoreError } from '../errors.js';
 import type { Lease } from '../types.js';
@@ -10,7 +10,7 @@ import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import { neededBy } from './needed-by.js';
-import { blobFile } from './paths.js';
+import { blobFile, tarPath } from './paths.js';
 import { moveToQuarantine } from './quarantine.js';
 import type { BlobRow, CompressionRow } from './schema.js';
 
@@ -49,6 +49,46 @@ export async function putBlob(
   } finally {
     await rm(temp, { force: true });
   }
+}
+
+/**
+ * Makes the file at `path`, on the store's filesystem, a blob; its bytes were hashed by the caller. Where the store has these
+ * bytes already, as a blob or as a layer's tar, the file goes.
+ *
+ * @param alongside writes further rows in the same transaction
+ */
+export async function adoptBlob(store: Store, path: string, blob: BlobRow, alongside: () => void): Promise<void> {
+  store.requireWritable();
+  const { digest } = blob;
+  store.protect(digest);
+  try {
+    await whileLocked(store.dir, 'shared', () =>
+      store.database.transaction(() => {
+        const known = store.database.blob(digest) !== null && existsSync(blobFile(store.dir, digest));
+        const diffId = digest as DiffId;
+        const isLayer = store.database.layer(diffId) !== null && existsSync(tarPath(store.dir, diffId));
+        if (!known && !isLayer) {
+          renameSync(path, blobFile(store.dir, digest));
+          store.database.putBlob(blob);
+        }
+        alongside();
+      }),
+    );
+    await rm(path, { force: true });
+  } catch (error) {
+    throw storeFault(error, store.dir);
+  }
+}
+
+/** Takes a blob away whose bytes are those of a layer's tar: the layer has them. */
+export async function dropLayersBlob(store: Store, diffId: DiffId): Promise<void> {
+  await whileLocked(store.dir, 'exclusive', () =>
+    store.database.transaction(() => {
+      if (store.database.layer(diffId) === null || !existsSync(tarPath(store.dir, diffId))) return;
+      rmSync(blobFile(store.dir, diffId), { force: true });
+      store.database.deleteBlob(diffId);
+    }),
+  );
 }
 
 /** The blob's row, if the store has it. The open leases of `store` hold it from now on. */
@@ -142,7 +182,7 @@ async function readDocument(path: string, digest: Digest): Promise<Buffer> {
 }
 
 /** A damaged blob goes out of the way, so that it can be stored again. Returns what there is to say. */
-function putAside(store: Store, digest: Digest, reason: string): StoreError {
+export function putAside(store: Store, digest: Digest, reason: string): StoreError {
   const users = neededBy(store)(digest);
   if (!store.readOnly) {
     store.database.deleteBlob(digest);

@@ -4,6 +4,7 @@
 // file got its name. `flushed` says whether the object's bytes reached the disk, `boot` in which boot the row was written.
 import type { DiffId, Digest } from '../words.js';
 import { HistoryTables } from './history-tables.js';
+import { RepositoryTables } from './repository-tables.js';
 import {
   type BlobRow,
   type CacheRow,
@@ -26,6 +27,7 @@ export function openDatabase(engine: Engine, path: string, boot: string): Databa
 
 export class Database {
   readonly history: HistoryTables;
+  readonly repositories: RepositoryTables;
   readonly #sql: Sql;
   readonly #boot: string;
   #wrote = false;
@@ -34,6 +36,7 @@ export class Database {
   constructor(sql: Sql, boot: string) {
     this.#sql = sql;
     this.history = new HistoryTables(sql);
+    this.repositories = new RepositoryTables(sql);
     this.#boot = boot;
   }
 
@@ -154,6 +157,12 @@ export class Database {
     this.#sql.run('DELETE FROM blobs WHERE digest = ?', digest);
   }
 
+  /** Of blobs and tars, by what their rows say. */
+  storedBytes(): number {
+    const sql = 'SELECT (SELECT total(size) FROM blobs) + (SELECT total(size) FROM layers) AS bytes';
+    return Number(this.#sql.get(sql)?.bytes);
+  }
+
   // --- compressions ---
 
   putCompression(diffId: DiffId, row: CompressionRow): void {
@@ -221,6 +230,12 @@ export class Database {
     return this.#sql.all('SELECT * FROM tags ORDER BY reference').map(tagRow);
   }
 
+  /** Those whose reference begins with `prefix`, which ends in a character below 0x7f. */
+  tagsUnder(prefix: string): TagRow[] {
+    const after = prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
+    return this.#sql.all('SELECT * FROM tags WHERE reference >= ? AND reference < ?', prefix, after).map(tagRow);
+  }
+
   /** Images that tags would go back to after a power cut. */
   goodDigests(): Digest[] {
     return this.#sql
@@ -254,18 +269,6 @@ export class Database {
 
   deleteCache(key: string): void {
     this.#sql.run('DELETE FROM cache WHERE key = ?', key);
-  }
-
-  // --- sizes ---
-
-  /** What the rows say that layers, trees and blobs take. */
-  objectBytes(): number {
-    const row = this.#sql.get(
-      `SELECT (SELECT coalesce(sum(size + coalesce(index_size, 0)), 0) FROM layers)
-       + (SELECT coalesce(sum(size), 0) FROM layers JOIN trees USING (diff_id))
-       + (SELECT coalesce(sum(size), 0) FROM blobs) AS bytes`,
-    );
-    return Number(row?.bytes);
   }
 
   // --- leases ---

@@ -10,7 +10,7 @@
 //    check for the file. Nothing under the exclusive lock waits or takes longer than renaming.
 // On a full disk the rows can't be deleted at first; emptying the trash makes the room, then it is tried again.
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Host } from '#native';
 import type { DiffId, Digest } from '../words.js';
@@ -18,7 +18,6 @@ import { sweepBuilds } from './builds.js';
 import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.js';
 import { removeCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
-import { diskSpace } from './disk-space.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -29,7 +28,7 @@ import { emptyQuarantine } from './quarantine.js';
 import { makeReserve } from './reserve.js';
 
 export interface GarbageOptions {
-  /** What of the build cache goes; by default what was not used for 30 days, and what the disk has no room for. */
+  /** What of the build cache goes; by default what was not used for 30 days. */
   readonly policies?: readonly PrunePolicy[] | undefined;
   /** What was found damaged and put aside goes too. */
   readonly quarantine?: boolean | undefined;
@@ -71,14 +70,11 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
 }
 
 /** What a collection by these policies would do to the build cache. */
-export async function judgeCache(
-  store: Store,
-  policies: readonly PrunePolicy[] = defaultPolicies(diskSpace(store).sizeBytes),
-): Promise<readonly Verdict[]> {
+export async function judgeCache(store: Store, policies = defaultPolicies): Promise<readonly Verdict[]> {
   const sizes = new Map<CacheEntry, number>();
   return judge(await listCacheEntries(store), policies, {
     nowMs: Date.now(),
-    freeBytes: () => diskSpace(store).freeBytes,
+    freeBytes: () => freeBytes(store.dir),
     bytesOf: (entry) => {
       const bytes = sizes.get(entry) ?? (entry.shared ? 0 : entryBytes(entry));
       sizes.set(entry, bytes);
@@ -87,8 +83,13 @@ export async function judgeCache(
   });
 }
 
+function freeBytes(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize;
+}
+
 /** What a collection by these policies would remove, were it to happen now. */
-export async function planGarbage(store: Store, policies?: readonly PrunePolicy[]): Promise<Freed> {
+export async function planGarbage(store: Store, policies = defaultPolicies): Promise<Freed> {
   const pruned = prunedOf(await judgeCache(store, policies));
   const deadLeases = await findDeadLeases(store);
   const { cacheKeys, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
@@ -139,6 +140,7 @@ async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<F
       for (const digest of blobs) database.deleteBlob(digest);
       for (const digest of images) database.deleteImage(digest);
       for (const diffId of trees) database.deleteTree(diffId);
+      database.repositories.sweep();
       sweepBuilds(store);
       return {
         layers: Math.max(layers.length, lost.layers),
@@ -199,10 +201,25 @@ function reachable(store: Store, layers: readonly DiffId[], isDead: (lease: stri
     ...store.database.tags().map(({ digest }) => digest),
     ...store.database.goodDigests(),
     ...store.database.leaseRefs().flatMap(({ lease, object }) => (isDead(lease) ? [] : [object])),
+    ...store.database.repositories.kept(Date.now()),
     ...layers,
   ];
   for (const root of roots) reachFrom(store, root, reached);
+  addReferrers(store, reached);
   return reached;
+}
+
+/** What clients of `serve` said about something that is kept, and about that in turn. */
+function addReferrers(store: Store, reached: Reached): void {
+  const bySubject = new Map<Digest, Digest[]>();
+  for (const { subject, digest } of store.database.repositories.allReferrers()) {
+    const known = bySubject.get(subject);
+    if (known === undefined) bySubject.set(subject, [digest]);
+    else known.push(digest);
+  }
+  if (bySubject.size === 0) return;
+  // A set gives what is added while it is walked, too.
+  for (const digest of reached.blobs) for (const about of bySubject.get(digest) ?? []) reachFrom(store, about, reached);
 }
 
 /** Moves everything that is not kept to the trash, whether or not it has a row. */

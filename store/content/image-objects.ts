@@ -62,6 +62,20 @@ export function indexedImages(store: Store, digest: Digest): Digest[] | null {
   return entriesOf(document).flatMap(({ digest: child, isImage }) => (isImage ? [child] : []));
 }
 
+/** What a manifest or an index names, of those digests that a store can have; null where `digest` is neither. */
+export function namedIn(
+  store: Store,
+  digest: Digest,
+): { readonly manifests: Digest[]; readonly blobs: Digest[] } | null {
+  const blob = store.database.blob(digest);
+  const document = blob !== null && blob.size <= maxDocumentBytes ? readDocument(store, digest) : null;
+  if (document === null || !('manifests' in document || 'layers' in document)) return null;
+  return {
+    manifests: digestsIn(document.manifests),
+    blobs: [...digestsIn([document.config]), ...digestsIn(document.layers)],
+  };
+}
+
 /** Of what is attested about an image. */
 function partsPresent(store: Store, document: Readonly<Record<string, unknown>> | null): boolean {
   const parts = [...digestsIn([document?.config]), ...digestsIn(document?.layers)];
@@ -86,7 +100,7 @@ function addLayer(store: Store, diffId: DiffId, into: Reached): void {
 function readDocument(store: Store, digest: Digest): Readonly<Record<string, unknown>> | null {
   try {
     const text = readFileSync(blobFile(store.dir, digest), 'utf8');
-    const value: unknown = text.startsWith('{') ? JSON.parse(text) : null;
+    const value: unknown = /^\s*\{/.test(text) ? JSON.parse(text) : null;
     return isObject(value) ? value : null;
   } catch (error) {
     if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null;

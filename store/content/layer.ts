@@ -4,7 +4,7 @@
 // sees, and which the collector removes or the next one to publish that layer replaces (it may be torn after a power cut).
 // The rename happens inside the row's transaction, so that two publishers of one layer come one after the other.
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeIndex } from '../format/index-encode.js';
 import { scanTar } from '../format/tar-scan.js';
@@ -14,7 +14,7 @@ import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
 import * as paths from './paths.js';
-import type { LayerRow } from './schema.js';
+import type { BlobRow, LayerRow } from './schema.js';
 import { discard } from './trash.js';
 
 /** The layer with this diffID, if the store has it. The open leases of `store` hold it from now on. */
@@ -24,6 +24,22 @@ export function findLayer(store: Store, diffId: DiffId): Layer | null {
   // A file may be gone though its row is there: someone else's hand, or a collector that was killed.
   if (row === null || !existsSync(paths.tarPath(store.dir, diffId))) return null;
   return layerOf(store, row);
+}
+
+/**
+ * Makes a blob that is a tar, and was hashed when it came, a layer of the same digest: its bytes stay where they are.
+ *
+ * @throws StoreError TAR_*: not a tar that can be a layer; then nothing was published
+ */
+export async function layerFromBlob(store: Store, lease: Lease, path: string, blob: BlobRow): Promise<Layer> {
+  const stage = stageLayer(store, lease);
+  try {
+    linkSync(path, join(stage, 'tar'));
+    return await publishLayer(store, stage, { sha256: blob.digest.slice('sha256:'.length), size: blob.size });
+  } catch (error) {
+    await discard(store, stage);
+    throw storeFault(error, store.dir);
+  }
 }
 
 /** A directory for a layer in the making; its tar is written to `<dir>/tar`. */

@@ -26,6 +26,8 @@ export const reservePath = (dir: string): string => join(dir, 'reserve');
 export const tmpDir = (dir: string): string => join(dir, 'tmp');
 export const leaseDir = (dir: string, lease: string): string => join(tmpDir(dir), lease);
 export const leaseLock = (dir: string, lease: string): string => join(tmpDir(dir), `${lease}.lock`);
+/** What clients of `serve` are sending. @see serve/uploads.ts */
+export const uploadsDir = (dir: string): string => join(dir, 'uploads');
 /** Blobs whose bytes were found damaged. */
 export const quarantineDir = (dir: string): string => join(dir, 'quarantine');
 export const trashDir = (dir: string): string => join(dir, 'trash');
@@ -55,6 +57,7 @@ export const storeDirs = (dir: string): string[] => [
   tmpDir(dir),
   trashDir(dir),
   flushDir(dir),
+  uploadsDir(dir),
 ];
 
 function hexOf(digest: Digest): string {

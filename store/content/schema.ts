@@ -1,7 +1,7 @@
 // The tables of meta.db and what their rows look like here. @see store/FORMAT.md
 import type { DiffId, Digest } from '../words.js';
 
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 /** What builds were made of. `steps` has no reference to `builds`: those name their steps by key, and many share them. */
 const historyTables = `
@@ -10,6 +10,15 @@ CREATE TABLE builds (id TEXT PRIMARY KEY, place TEXT NOT NULL, started_ms INTEGE
 CREATE INDEX builds_by_time ON builds (started_ms);
 CREATE INDEX builds_by_place ON builds (place, started_ms);
 CREATE TABLE steps (key TEXT PRIMARY KEY, record TEXT NOT NULL);`;
+
+/** What clients of `serve` put into which repository. */
+const repositoryTables = `
+CREATE TABLE repository_manifests (repository TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT,
+  keep_until_ms INTEGER NOT NULL, PRIMARY KEY (repository, digest)) WITHOUT ROWID;
+CREATE INDEX repository_manifests_by_subject ON repository_manifests (subject) WHERE subject IS NOT NULL;
+CREATE TABLE repository_blobs (repository TEXT NOT NULL, digest TEXT NOT NULL, keep_until_ms INTEGER NOT NULL,
+  PRIMARY KEY (repository, digest)) WITHOUT ROWID;
+CREATE INDEX repository_blobs_by_digest ON repository_blobs (digest);`;
 
 export const schema = `
 CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, index_size INTEGER, created_ms INTEGER NOT NULL,
@@ -33,7 +42,7 @@ CREATE TABLE facts (boot TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
 CREATE INDEX unflushed_layers ON layers (diff_id) WHERE flushed = 0;
 CREATE INDEX unflushed_blobs ON blobs (digest) WHERE flushed = 0;
 CREATE INDEX unflushed_trees ON trees (diff_id) WHERE flushed = 0;
-CREATE INDEX unflushed_tags ON tags (reference) WHERE flushed = 0;${historyTables}
+CREATE INDEX unflushed_tags ON tags (reference) WHERE flushed = 0;${historyTables}${repositoryTables}
 PRAGMA user_version = ${schemaVersion};`;
 
 /** The tables that a database of this version has. */
@@ -45,6 +54,7 @@ export function tableNames(version: number): string[] {
 /** From each version to the next one. */
 export const migrations: Readonly<Record<number, string>> = {
   1: `${historyTables} PRAGMA user_version = 2;`,
+  2: `${repositoryTables} PRAGMA user_version = 3;`,
 };
 
 export interface LayerRow {

@@ -24,6 +24,7 @@ const known = new Set([
   'cache',
   'reserve',
   'quarantine',
+  'uploads',
 ]);
 const hexName = /^[0-9a-f]{64}$/;
 

@@ -1,5 +1,5 @@
 // What the README and the help texts tell people to type: the README's commands are run, the examples of help understood.
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { machine } from 'node:os';
 import { join } from 'node:path';
@@ -88,10 +88,9 @@ describe('the help', () => {
     mkdirSync(path);
     symlinkSync(process.execPath, join(path, 'node'));
     symlinkSync('/usr/bin/readlink', join(path, 'readlink'));
-    const { code, stderr } = await reader.run(words, {
-      cwd: empty,
-      env: { PATH: path, TSBUILD_STORE: join(empty, 'store') },
-    });
+    const options = { cwd: empty, env: { PATH: path, TSBUILD_STORE: join(empty, 'store') } };
+    if (words[0] === 'serve') return servingCode(reader.start(words, options));
+    const { code, stderr } = await reader.run(words, options);
     return [code, stderr];
   }
 
@@ -114,6 +113,18 @@ describe('the help', () => {
     }
   });
 });
+
+/** A server goes on until it is ended. */
+function servingCode(server: ChildProcess): Promise<[number | null, string]> {
+  let said = '';
+  const hear = (text: Buffer): void => {
+    said += text;
+    if (said.includes('serving at')) server.kill('SIGTERM');
+  };
+  server.stdout?.on('data', hear);
+  server.stderr?.on('data', hear);
+  return new Promise((resolve) => server.on('close', (code) => resolve([code, said])));
+}
 
 /** The words of each tsbuild command below 'example:' or 'examples:'. */
 function exampleCommands(help: string): string[][] {
