@@ -1,3 +1,4 @@
+export { type AutomaticGc, collectWhenDue } from './content/automatic-gc.js';
 export {
   blobPath,
   findBlob,
@@ -39,6 +40,7 @@ export {
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
+export { type DiskSpace, diskSpace } from './content/disk-space.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';
@@ -48,11 +50,28 @@ export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
 export { openStore } from './content/open.js';
-export type { PrunePolicy, Verdict } from './content/prune-policy.js';
+export { automaticPolicies, limitPolicies, type PrunePolicy, type Verdict } from './content/prune-policy.js';
 export type { Quarantined, QuarantineNote } from './content/quarantine.js';
-export { enforceLimit } from './content/store-limit.js';
 export { emptyTrash } from './content/trash.js';
 export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
+export { dockerArchiveDestination, ociArchiveDestination } from './copy/archive-destination.js';
+export { openDockerArchiveSource, openOciArchiveSource } from './copy/archive-source.js';
+export { type Conversion, convertImages } from './copy/convert-image.js';
+export { copyImage } from './copy/copy-image.js';
+export { dirDestination, openDirSource } from './copy/dir-image.js';
+export type {
+  Converted,
+  CopyPlan,
+  Document,
+  ImageDestination,
+  ImageSource,
+  PlannedManifest,
+  Scratch,
+} from './copy/image-source.js';
+export { layoutDestination, openLayoutSource } from './copy/layout-image.js';
+export { openRegistrySource, registryDestination } from './copy/registry-image.js';
+export { storeDestination } from './copy/store-destination.js';
+export { openStoreSource } from './copy/store-source.js';
 export { StoreError } from './errors.js';
 export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';

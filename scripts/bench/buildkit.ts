@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface BuildKit {
   /** Builds the Buildfile of `dir` with `dir` as the context, to an image of the daemon. */
   build(dir: string, flags?: string): string;
+  /** Drops everything that was fetched and built. */
+  forget(): void;
   stop(): void;
 }
 
@@ -24,6 +26,7 @@ export function startBuildKit(dir: string, base: { ref: string; layout: string }
   return {
     build: (context, flags = '') =>
       `${client} build --progress=plain --frontend dockerfile.v0 --local context=${context} --local dockerfile=${context} --opt filename=Buildfile ${named} --output type=image,name=bench ${flags}`,
+    forget: () => void execFileSync('sh', ['-c', `${client} prune --all`], { stdio: 'pipe' }),
     stop: () => {
       daemon.kill('SIGKILL');
     },

@@ -1,12 +1,16 @@
 // npm run bench: the scenarios × tsbuild and the builders found here, as one table with ratios and limits.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type BuildKit, startBuildKit } from './buildkit.js';
 import { type Figure, measure } from './measure.js';
+import { peakMemory } from './memory.js';
+import { startRegistry } from './registry.js';
 import { scaling } from './scaling.js';
 import { type Bench, type Scenario, scenarios } from './scenarios.js';
+import { transportScenarios } from './transport.js';
+import { makeImages } from './transport-images.js';
 
 const runs = Number(process.env.BENCH_RUNS ?? 5);
 const only = process.argv[2];
@@ -26,12 +30,32 @@ function main(): void {
       if (only === undefined || scenario.name.includes(only))
         report(scenario, measure(scenario.contenders, runs, process.env));
     }
+    if (only === undefined || only.startsWith('transport')) transport(bench);
     if (only === undefined || 'scaling'.includes(only)) scaling(bench, runs);
     console.log('\n# the machine in the same run');
     machine(dir);
   } finally {
     buildkit?.stop();
     unmount();
+  }
+}
+
+function transport(bench: Bench): void {
+  if (bench.debian === null || !found('docker-registry')) return;
+  const { dir, debian } = bench;
+  const source = startRegistry(dir, 'registry', 5757);
+  const target = startRegistry(dir, 'target', 5758);
+  try {
+    const images = makeImages(dir, join(root, 'bin/tsbuild'), debian.tar, source);
+    const peers = { skopeo: found('skopeo'), umoci: found('umoci') };
+    for (const scenario of transportScenarios({ bench, images, target, found: peers })) {
+      if (only === undefined || scenario.name.includes(only))
+        report(scenario, measure(scenario.contenders, runs, process.env));
+    }
+    if (only === undefined || 'transport: memory'.includes(only)) peakMemory({ bench, images, target });
+  } finally {
+    source.stop();
+    target.stop();
   }
 }
 
@@ -48,7 +72,8 @@ function report(scenario: Scenario, figures: readonly Figure[]): void {
 
 /** A journalled ext4 in a loop file, the same for all builders; where that can't be had, the temporary directory. */
 function workDirectory(): { dir: string; unmount: () => void } {
-  const base = mkdtempSync(join(tmpdir(), 'tsbuild-bench-'));
+  const base = join(tmpdir(), `tsbuild-bench-${process.pid}`); // buildah makes image names of paths: in lower case
+  mkdirSync(base);
   const image = join(base, 'disk');
   const dir = join(base, 'mnt');
   mkdirSync(dir);
@@ -90,7 +115,7 @@ function debianBase(dir: string): Bench['debian'] {
     );
     execFileSync('sh', [join(dir, 'import.sh')], { stdio: 'pipe' });
   }
-  return { tarGz };
+  return { tar: kept, tarGz };
 }
 
 function buildkitPeer(dir: string, debian: Bench['debian']): BuildKit | null {

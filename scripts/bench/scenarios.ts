@@ -18,8 +18,8 @@ export interface Bench {
   /** Work directory on a journalled file system. */
   readonly dir: string;
   readonly root: string;
-  /** Gzip'd layer of a Debian base and the same as an OCI layout; null where mmdebstrap can't run. */
-  readonly debian: { readonly tarGz: string } | null;
+  /** A Debian base as a tar, and gzipped; null where mmdebstrap can't run. */
+  readonly debian: { readonly tar: string; readonly tarGz: string } | null;
   readonly buildah: boolean;
   readonly buildkit: BuildKit | null;
 }

@@ -1,16 +1,14 @@
 // tsbuild build: flags as docker buildx and podman spell them → one build request → its image.
 import type { Command } from 'commander';
-import { type Digest, enforceLimit, type Store } from '#store';
 import type { EventSink } from '../base/index.js';
 import { buildImage, withSource } from '../build/index.js';
 import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
+import { openAutomaticGc } from './automatic-gc.js';
 import { methodCalled } from './build-method.js';
 import { type BuildOptions, buildOptions, type ProgressKind, progressKinds } from './build-options.js';
 import { buildRequest } from './build-request.js';
 import { type Cli, ToldError, UsageError } from './cli.js';
 import { writeMetadata } from './metadata-file.js';
-import { byteSize } from './quantities.js';
-import { humanBytes } from './table.js';
 import { writeResult } from './write-result.js';
 
 export function configure(command: Command): void {
@@ -35,7 +33,6 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const request = buildRequest(options, command.args[0] ?? '.', cli);
   const kind = progressKind(options, cli.env);
   const call = methodCalled(options);
-  const storeMax = cli.env.TSBUILD_STORE_MAX ? byteSize('TSBUILD_STORE_MAX', cli.env.TSBUILD_STORE_MAX) : null;
   const store = await cli.openStore(options.store, { sync: options.sync === true });
   if (call !== null) {
     const { answerCall } = await import('./build-call.js');
@@ -43,6 +40,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     const answering = withSource(request, io, (known) => answerCall(call, known, { ...io, out: cli.out }));
     return kind === 'json' ? answering.catch((error: unknown) => tellJson(error, cli)) : answering;
   }
+  const collectGarbage = openAutomaticGc(cli, store);
   const building = buildImage(request, {
     store,
     openHost: () => cli.openHost(),
@@ -53,14 +51,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   if (options.iidfile !== undefined) writeResult('--iidfile', options.iidfile, built.digest);
   if (options.metadataFile !== undefined) await writeMetadata(options.metadataFile, built, cli.env);
   if (kind === 'quiet') cli.out(`${built.digest}\n`);
-  if (storeMax !== null) await makeRoom(cli, store, storeMax, built.digest);
+  await collectGarbage();
   return 0;
-}
-
-/** What a person set as the most that the store may take. */
-async function makeRoom(cli: Cli, store: Store, maxBytes: number, built: Digest): Promise<void> {
-  const freed = await enforceLimit(store, maxBytes, built, await cli.openHost());
-  if (freed !== null) cli.err(`the store was larger than $TSBUILD_STORE_MAX: ${humanBytes(freed.bytes)} freed\n`);
 }
 
 /** @throws UsageError for an environment that asks for something unknown */

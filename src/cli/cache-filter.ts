@@ -25,22 +25,33 @@ const switches: Readonly<Record<string, Test>> = {
   shared: ({ shared }) => shared,
   private: ({ shared }) => !shared,
 };
-const names = [...Object.keys(texts), ...Object.keys(switches), 'until'];
+/** Of time; the second is what docker's daemon.json has. */
+const ages = ['until', 'unused-for'];
+const names = [...Object.keys(texts), ...Object.keys(switches), ...ages];
 
 /** As lists show it. */
 export function shortId(id: string): string {
   return id.replace('sha256:', '').slice(0, 12);
 }
 
-/** Several filters are all to be true; a text may hold several, with commas between. @throws UsageError */
+/**
+ * Several filters are all to be true, but of those that name the same text one; a text may hold several, with commas between.
+ *
+ * @throws UsageError
+ */
 export function cacheFilter(filters: readonly string[]): CacheFilter {
   const tests: Test[] = [];
+  /** By name: an entry has one of the values. */
+  const choices = new Map<string, Test[]>();
   let unusedForMs: number | undefined;
   for (const text of filters.flatMap((each) => each.split(','))) {
     const [, name = '', operator = '', value = ''] = /^([^=!~]*)(==|=|!=|~=)?(.*)$/s.exec(text) ?? [];
-    if (name === 'until' && operator === '=') unusedForMs = Math.max(unusedForMs ?? 0, durationMs('until', value));
-    else tests.push(testOf(text, name, operator, value));
+    const test = ages.includes(name) && operator === '=' ? null : testOf(text, name, operator, value);
+    if (test === null) unusedForMs = Math.max(unusedForMs ?? 0, durationMs(name, value));
+    else if (!Object.hasOwn(texts, name) || operator === '!=') tests.push(test);
+    else choices.set(name, [...(choices.get(name) ?? []), test]);
   }
+  for (const choice of choices.values()) tests.push((entry) => choice.some((test) => test(entry)));
   return { matches: (entry) => tests.every((test) => test(entry)), unusedForMs };
 }
 

@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, Entry>> = {
   push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
   login: { summary: 'log in to a registry', load: () => import('./login.js') },
   logout: { summary: 'forget the password of a registry', load: () => import('./logout.js') },
+  copy: {
+    summary: 'copy an image between registries, layouts, archives and stores',
+    load: () => import('./copy.js'),
+  },
   save: { summary: 'write images to an archive', load: () => import('./save.js') },
   load: { summary: 'read images from an archive', load: () => import('./load.js') },
   serve: { summary: 'serve the store as a registry: pull from it, push to it', load: () => import('./serve.js') },
@@ -164,6 +168,6 @@ exit codes: 0 done, 1 the build or command failed, 2 the command line was wrong,
 SIGTERM; 'tsbuild run' ends with the program's own.
 
 'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild;
-where $TSBUILD_STORE_MAX says a size such as 20gb, a build that leaves it larger shrinks its cache.
+its cache shrinks by itself where the disk gets full or $TSBUILD_STORE_MAX is exceeded: tsbuild gc --help.
 `;
 }

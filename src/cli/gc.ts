@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { collectGarbage, type Freed, judgeCache, planGarbage, type Verdict } from '#store';
 import { shortId } from './cache-filter.js';
 import type { Cli } from './cli.js';
+import { gcSettings } from './gc-settings.js';
 import { addPruneOptions, type PruneOptions, prunePolicies } from './prune-options.js';
 import { ago, humanBytes, table } from './table.js';
 
@@ -21,8 +22,17 @@ export function configure(command: Command): void {
     .addHelpText(
       'after',
       `
-What no tag, running build or kept entry of the build cache refers to goes. Without options the cache keeps what was used
-within 30 days; --all alone, or filters alone, keep nothing that they are about.
+What no tag, running build or kept entry of the build cache refers to goes. Of the cache goes what --all and the filters are
+about, less what the other options keep. Without options it is what the policies of gc.json say; where there is none, what
+was not used for 30 days, and as much as makes a fifth of the disk free, but for 10 GB or a tenth of the disk.
+
+A build, pull, load or import that leaves the store beyond these limits collects garbage by itself. Policies are settled in
+~/.config/tsbuild/gc.json, or the file that $TSBUILD_GC names, as in docker's daemon.json; they are applied in their order:
+  {"policy": [{"filter": ["type=exec.cachemount"], "keepDuration": "48h", "maxUsedSpace": "10gb"},
+              {"keepDuration": "60d"},
+              {"reservedSpace": "10gb", "maxUsedSpace": "50%", "minFreeSpace": "20%"}]}
+{"enabled": false} there, or TSBUILD_GC=off, leave it to this command. Where $TSBUILD_STORE_MAX says a size such as 20gb,
+the cache gives way until the whole store fits.
 
 examples:
   tsbuild gc --all
@@ -33,8 +43,9 @@ examples:
 
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<GcOptions>();
-  const policies = prunePolicies(options);
+  const said = prunePolicies(options);
   const store = await cli.openStore(options.store, { freeing: true });
+  const policies = said ?? gcSettings(cli.env, store).policies ?? undefined;
   if (options.dryRun || options.verbose) tellWhy(cli, await judgeCache(store, policies));
   if (options.dryRun) {
     cli.out(`would remove ${counted(await planGarbage(store, policies))}\n`);

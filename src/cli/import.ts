@@ -4,6 +4,7 @@ import { type Lease, openLease, type Store, type StoredImage, tagImage } from '#
 import { unlessInterrupted } from '../base/index.js';
 import { parsePlatform } from '../platform/index.js';
 import { importDebian, importRootfs, type OnSourceProgress } from '../source/index.js';
+import { openAutomaticGc } from './automatic-gc.js';
 import { type Cli, collect, UsageError } from './cli.js';
 
 interface ImportCommand {
@@ -44,6 +45,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     });
   }
   const store = await cli.openStore(options.store);
+  const collectGarbage = openAutomaticGc(cli, store);
   const lease = await openLease(store, `import ${source ?? options.debian}`);
   try {
     const image = await importFrom(cli, store, lease, source, options);
@@ -51,10 +53,11 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     for (const tag of tags) tagImage(store, tag, image.digest);
     const names = tags.length > 0 ? ` as ${tags.join(', ')}` : '';
     cli.out(options.quiet ? `${image.digest}\n` : `imported ${image.digest}${names}\n`);
-    return 0;
   } finally {
     await lease.release();
   }
+  await collectGarbage();
+  return 0;
 }
 
 async function importFrom(

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { familiarName, loadArchive, tagImage } from '#store';
 import { hostPlatform, parsePlatform } from '../platform/index.js';
+import { openAutomaticGc } from './automatic-gc.js';
 import type { Cli } from './cli.js';
 import { underLease } from './under-lease.js';
 
@@ -16,6 +17,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<{ input?: string; platform?: string; quiet?: boolean; store?: string }>();
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
+  const collectGarbage = openAutomaticGc(cli, store);
   await underLease(cli, store, 'load', async (lease) => {
     for (const { digest, names } of await loadArchive(store, lease, options.input ?? process.stdin, { platform })) {
       for (const name of names) tagImage(store, name, digest);
@@ -23,5 +25,6 @@ export async function run(cli: Cli, command: Command): Promise<number> {
       cli.out(options.quiet ? `${digest}\n` : `loaded ${shown} ${digest}\n`);
     }
   });
+  await collectGarbage();
   return 0;
 }

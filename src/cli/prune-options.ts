@@ -29,8 +29,8 @@ export function addPruneOptions(command: Command): void {
     .option('--keep-duration <duration>', 'keep what was used within this time, such as 48h or 7d')
     .option('--max-used-space <size>', 'let the cache take no more than this, such as 10gb')
     .option('--min-free-space <size>', 'let so much of the disk be free')
-    .option('--reserved-space <size>', 'keep so much of the cache in any case')
-    .addOption(new Option('--keep-storage <size>', 'the same by its old name').hideHelp())
+    .option('--reserved-space <size>', 'keep so much of the cache in any case; alone, bring it down to this')
+    .option('--keep-storage <size>', 'the same by its older name')
     .addOption(new Option('-f, --force', 'nothing is asked anyway').hideHelp());
 }
 

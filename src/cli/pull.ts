@@ -19,6 +19,7 @@ import {
 } from '#store';
 import { hostPlatform, parsePlatform, requirePlatform } from '../platform/index.js';
 import { resolveBase } from '../source/index.js';
+import { openAutomaticGc } from './automatic-gc.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
@@ -67,12 +68,14 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const source = command.args[0] ?? '';
   const platform = options.platform === undefined ? hostPlatform() : parsePlatform(options.platform);
   const store = await cli.openStore(options.store);
+  const collectGarbage = openAutomaticGc(cli, store);
   await underLease(cli, store, `pull ${source}`, async (lease) => {
     const { digest, name } = await pullFrom(cli, store, lease, source, platform, options);
     const names = options.tag ?? (name === null ? [] : [name]);
     for (const tag of names) tagImage(store, tag, digest);
     cli.out(options.quiet ? `${digest}\n` : `pulled ${names.join(', ') || source} ${digest}\n`);
   });
+  await collectGarbage();
   return 0;
 }
 

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import { copyBetweenStores, exportLayout, type Lease, pushImage, pushIndex, type Store, tagImage } from '#store';
 import { type Cli, UsageError } from './cli.js';
+import { compressionLevel as parseLevel } from './level-option.js';
 import { type OpenedImage, openImage } from './open-image.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
@@ -31,7 +32,7 @@ export function configure(command: Command): void {
       ]),
     )
     .addOption(
-      new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(level),
+      new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(parseLevel),
     )
     .option('-q, --quiet', 'print the digest only');
   addRegistryOptions(command);
@@ -99,15 +100,6 @@ async function send(
   const sent = { compression, level: compressionLevel, ...access, onProgress };
   const { manifest } = await pushImage(store, lease, image, destination, sent);
   return manifest.descriptor.digest;
-}
-
-/** @throws UsageError */
-function level(text: string): number {
-  if (/^\d+$/.test(text)) return Number(text);
-  throw new UsageError('USAGE', {
-    message: `--compression-level ${text} is no number`,
-    hint: 'gzip takes 0 to 9, zstd 1 to 22',
-  });
 }
 
 /** 'DIR:tag'; a colon belongs to the directory if a slash follows it. */

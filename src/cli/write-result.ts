@@ -1,15 +1,21 @@
-// Files that tell a caller about a finished build.
+// Files that tell a caller about what was done.
 import { writeFileSync } from 'node:fs';
 import { BuildError } from '../base/index.js';
 
-/** @throws BuildError IIDFILE_UNWRITABLE, METADATA_FILE_UNWRITABLE */
-export function writeResult(option: '--iidfile' | '--metadata-file', file: string, text: string): void {
+const files = {
+  '--iidfile': { code: 'IIDFILE_UNWRITABLE', done: 'built', what: 'digest' },
+  '--metadata-file': { code: 'METADATA_FILE_UNWRITABLE', done: 'built', what: 'metadata' },
+  '--digestfile': { code: 'DIGESTFILE_UNWRITABLE', done: 'sent', what: 'digest' },
+} as const;
+
+/** @throws BuildError IIDFILE_UNWRITABLE, METADATA_FILE_UNWRITABLE, DIGESTFILE_UNWRITABLE */
+export function writeResult(option: keyof typeof files, file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (cause) {
-    const what = option === '--iidfile' ? 'its digest' : 'its metadata';
-    throw new BuildError(option === '--iidfile' ? 'IIDFILE_UNWRITABLE' : 'METADATA_FILE_UNWRITABLE', {
-      message: `the image was built, but ${what} can't be written to ${file}: ${(cause as Error).message}`,
+    const { code, done, what } = files[option];
+    throw new BuildError(code, {
+      message: `the image was ${done}, but its ${what} can't be written to ${file}: ${(cause as Error).message}`,
       hint: `check ${option}`,
       cause,
     });

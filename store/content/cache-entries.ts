@@ -90,10 +90,14 @@ function imageObjects(store: Store): Reached {
   return reached;
 }
 
-async function heldByLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
+/** Layers that a live lease names, or an image that it names. */
+async function heldByLeases(store: Store): Promise<ReadonlySet<DiffId>> {
+  const { database, dir } = store;
   const alive = new Set<string>();
   for (const { id } of database.leases()) if (await leaseAlive(dir, id)) alive.add(id);
-  return new Set(database.leaseRefs().flatMap(({ lease, object }) => (alive.has(lease) ? [object] : [])));
+  const held: Reached = { layers: new Set(), blobs: new Set() };
+  for (const { lease, object } of database.leaseRefs()) if (alive.has(lease)) reachFrom(store, object, held);
+  return held.layers;
 }
 
 /** By key: steps as the progress showed them the last time, as far as the history of builds goes back. */

@@ -271,6 +271,18 @@ export class Database {
     this.#sql.run('DELETE FROM cache WHERE key = ?', key);
   }
 
+  // --- sizes ---
+
+  /** What the rows say that layers, trees and blobs take. */
+  objectBytes(): number {
+    const row = this.#sql.get(
+      `SELECT (SELECT coalesce(sum(size + coalesce(index_size, 0)), 0) FROM layers)
+       + (SELECT coalesce(sum(size), 0) FROM layers JOIN trees USING (diff_id))
+       + (SELECT coalesce(sum(size), 0) FROM blobs) AS bytes`,
+    );
+    return Number(row?.bytes);
+  }
+
   // --- leases ---
 
   putLease(id: string, purpose: string): void {

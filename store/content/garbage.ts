@@ -10,7 +10,7 @@
 //    check for the file. Nothing under the exclusive lock waits or takes longer than renaming.
 // On a full disk the rows can't be deleted at first; emptying the trash makes the room, then it is tried again.
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Host } from '#native';
 import type { DiffId, Digest } from '../words.js';
@@ -18,6 +18,7 @@ import { sweepBuilds } from './builds.js';
 import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.js';
 import { removeCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
+import { diskSpace } from './disk-space.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -28,7 +29,7 @@ import { emptyQuarantine } from './quarantine.js';
 import { makeReserve } from './reserve.js';
 
 export interface GarbageOptions {
-  /** What of the build cache goes; by default what was not used for 30 days. */
+  /** What of the build cache goes; by default what was not used for 30 days, and what the disk has no room for. */
   readonly policies?: readonly PrunePolicy[] | undefined;
   /** What was found damaged and put aside goes too. */
   readonly quarantine?: boolean | undefined;
@@ -70,11 +71,14 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
 }
 
 /** What a collection by these policies would do to the build cache. */
-export async function judgeCache(store: Store, policies = defaultPolicies): Promise<readonly Verdict[]> {
+export async function judgeCache(
+  store: Store,
+  policies: readonly PrunePolicy[] = defaultPolicies(diskSpace(store).sizeBytes),
+): Promise<readonly Verdict[]> {
   const sizes = new Map<CacheEntry, number>();
   return judge(await listCacheEntries(store), policies, {
     nowMs: Date.now(),
-    freeBytes: () => freeBytes(store.dir),
+    freeBytes: () => diskSpace(store).freeBytes,
     bytesOf: (entry) => {
       const bytes = sizes.get(entry) ?? (entry.shared ? 0 : entryBytes(entry));
       sizes.set(entry, bytes);
@@ -83,13 +87,8 @@ export async function judgeCache(store: Store, policies = defaultPolicies): Prom
   });
 }
 
-function freeBytes(dir: string): number {
-  const { bavail, bsize } = statfsSync(dir);
-  return bavail * bsize;
-}
-
 /** What a collection by these policies would remove, were it to happen now. */
-export async function planGarbage(store: Store, policies = defaultPolicies): Promise<Freed> {
+export async function planGarbage(store: Store, policies?: readonly PrunePolicy[]): Promise<Freed> {
   const pruned = prunedOf(await judgeCache(store, policies));
   const deadLeases = await findDeadLeases(store);
   const { cacheKeys, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);

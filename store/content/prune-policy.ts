@@ -5,6 +5,8 @@
 // because another was made from it: a limit would not be one.
 import type { CacheEntry } from './cache-entries.js';
 
+const dayMs = 86_400_000;
+
 export interface PrunePolicy {
   /** What it is about; everything if left out. */
   matches?(entry: CacheEntry): boolean;
@@ -18,8 +20,28 @@ export interface PrunePolicy {
   readonly minFreeSpace?: number | undefined;
 }
 
-/** What a collection does where nothing is said: what nobody used for 30 days goes, with no limit to the rest. */
-export const defaultPolicies: readonly PrunePolicy[] = [{ keepDurationMs: 30 * 86_400_000 }];
+/** Caches of mounts that nobody used for two days go first, then whatever was not used for longest. */
+export function limitPolicies(limits: PrunePolicy): readonly PrunePolicy[] {
+  const isMount: PrunePolicy['matches'] = ({ type }) => type === 'exec.cachemount';
+  return [{ ...limits, matches: isMount, keepDurationMs: 2 * dayMs }, limits];
+}
+
+/**
+ * Limits where nothing is said: a fifth of the disk stays free, and the cache takes four fifths of it and 100 GB at most, but
+ * may keep a tenth of it and 10 GB in any case. The same that BuildKit's daemon has.
+ */
+export function automaticPolicies(diskBytes: number): readonly PrunePolicy[] {
+  return limitPolicies({
+    reservedSpace: Math.min(diskBytes * 0.1, 10e9),
+    maxUsedSpace: Math.min(diskBytes * 0.8, 100e9),
+    minFreeSpace: diskBytes * 0.2,
+  });
+}
+
+/** What a collection does that a person asks for, and where nothing is said: what nobody used for 30 days goes too. */
+export function defaultPolicies(diskBytes: number): readonly PrunePolicy[] {
+  return [...automaticPolicies(diskBytes), { keepDurationMs: 30 * dayMs }];
+}
 
 export interface Verdict {
   readonly entry: CacheEntry;

@@ -89,7 +89,7 @@ async function readChecked(descriptor: Descriptor, what: string, read: ReadDocum
 }
 
 /** @throws StoreError BLOB_DIGEST_MISMATCH, BLOB_SIZE_MISMATCH */
-function requireBytes(bytes: Uint8Array, descriptor: Descriptor, what: string): void {
+export function requireBytes(bytes: Uint8Array, descriptor: Descriptor, what: string): void {
   if (bytes.length !== descriptor.size) {
     throw new StoreError('BLOB_SIZE_MISMATCH', {
       message: `${what} (${descriptor.digest}) has ${bytes.length} bytes, ${descriptor.size} were announced`,

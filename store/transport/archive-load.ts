@@ -36,9 +36,24 @@ export async function loadArchive(
   options: ReceiveOptions = {},
 ): Promise<LoadedImage[]> {
   const archive = await openArchive(lease, source);
-  if (archive.has('index.json') && archive.has('oci-layout')) return loadLayout(store, lease, archive, options);
+  if (isLayoutArchive(archive)) return loadLayout(store, lease, archive, options);
   if (archive.has('manifest.json')) return loadDockerArchive(store, lease, archive, options);
   throw invalid(archive.name, 'it has neither index.json nor manifest.json');
+}
+
+export function isLayoutArchive(archive: Archive): boolean {
+  return archive.has('index.json') && archive.has('oci-layout');
+}
+
+/** The layout in an archive. @throws StoreError LAYOUT_INVALID, ARCHIVE_INVALID */
+export async function archiveFolder(archive: Archive): Promise<BlobFolder> {
+  requireLayoutVersion(await archive.read('oci-layout'), archive.name);
+  return {
+    name: archive.name,
+    index: parseLayoutIndex(await archive.read('index.json'), archive.name),
+    readDocument: (blob) => archive.read(blobMember(blob.digest)),
+    open: (blob) => archive.stream(blobMember(blob.digest)),
+  };
 }
 
 async function loadLayout(
@@ -47,13 +62,7 @@ async function loadLayout(
   archive: Archive,
   options: ReceiveOptions,
 ): Promise<LoadedImage[]> {
-  requireLayoutVersion(await archive.read('oci-layout'), archive.name);
-  const folder: BlobFolder = {
-    name: archive.name,
-    index: parseLayoutIndex(await archive.read('index.json'), archive.name),
-    readDocument: (blob) => archive.read(blobMember(blob.digest)),
-    open: (blob) => archive.stream(blobMember(blob.digest)),
-  };
+  const folder = await archiveFolder(archive);
   const images = folder.index.manifests.filter((entry) => !isAttestation(entry));
   if (images.length === 0) throw invalid(archive.name, 'it holds no image');
   // Entries of one name are one image for several platforms; entries without a name too, if there is nothing else to tell by.
@@ -137,7 +146,7 @@ function mergeNames(loaded: readonly LoadedImage[]): LoadedImage[] {
   return [...merged.values()];
 }
 
-interface DockerEntry {
+export interface DockerEntry {
   readonly config: string;
   readonly names: readonly string[];
   readonly layers: readonly string[];
@@ -150,7 +159,7 @@ async function loadDockerArchive(
   archive: Archive,
   options: ReceiveOptions,
 ): Promise<LoadedImage[]> {
-  const entries = parseDockerManifest(await archive.read('manifest.json'), archive.name);
+  const entries = await readDockerManifest(archive);
   const loaded: LoadedImage[] = [];
   for (const entry of entries) {
     const configBytes = await archive.read(entry.config);
@@ -168,7 +177,7 @@ async function loadDockerArchive(
 }
 
 /** By diffID: which member holds the layer (compressed too, where kaniko or crane wrote it). */
-function layerMembers(archive: Archive, entry: DockerEntry, config: ImageConfig): ReadonlyMap<Digest, string> {
+export function layerMembers(archive: Archive, entry: DockerEntry, config: ImageConfig): ReadonlyMap<Digest, string> {
   const diffIds = config.rootfs.diff_ids;
   if (diffIds.length === entry.layers.length) return new Map(diffIds.map((diffId, i) => [diffId, entry.layers[i]!]));
   throw new StoreError('IMAGE_LAYERS_MISMATCH', {
@@ -176,8 +185,9 @@ function layerMembers(archive: Archive, entry: DockerEntry, config: ImageConfig)
   });
 }
 
-function parseDockerManifest(bytes: Buffer, name: string): DockerEntry[] {
-  const value = parseStrictJson(bytes, `manifest.json of ${name}`);
+/** @throws StoreError ARCHIVE_INVALID */
+export async function readDockerManifest({ name, read }: Archive): Promise<DockerEntry[]> {
+  const value = parseStrictJson(await read('manifest.json'), `manifest.json of ${name}`);
   if (!Array.isArray(value) || value.length === 0) throw invalid(name, 'its manifest.json lists no image');
   return value.map((item: unknown) => {
     const fields = (typeof item === 'object' && item !== null ? item : {}) as Readonly<Record<string, unknown>>;

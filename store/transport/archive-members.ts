@@ -1,5 +1,5 @@
 // A tar as a folder of files: where each member's bytes lie. Archives that are compressed or come through a pipe are first
-// written, unpacked, into the lease's directory.
+// written, unpacked, into a directory for that.
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -10,7 +10,11 @@ import { StoreError } from '../errors.js';
 import type { TarEntry } from '../format/entry.js';
 import { scanTar } from '../format/tar-scan.js';
 import { maxDocumentBytes } from '../image/strict-json.js';
-import type { Lease } from '../types.js';
+
+/** Where unfinished files go: a lease, for one. */
+interface Scratch {
+  path(name: string): string;
+}
 
 export interface Archive {
   /** For messages: its path, or 'the archive'. */
@@ -25,9 +29,9 @@ export interface Archive {
 }
 
 /** @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_COMPRESSION; TAR_* */
-export async function openArchive(lease: Lease, source: string | Readable): Promise<Archive> {
+export async function openArchive(scratch: Scratch, source: string | Readable): Promise<Archive> {
   const name = typeof source === 'string' ? source : 'the archive';
-  const path = await plainTar(lease, source, name);
+  const path = await plainTar(scratch, source, name);
   const members = new Map<string, TarEntry>();
   // The later of two members of one name is what every extractor leaves.
   for (const entry of scanArchive(path, name)) members.set(displayPath(entry.path), entry);
@@ -65,8 +69,8 @@ function scanArchive(path: string, name: string): TarEntry[] {
 }
 
 /** Path of an uncompressed, seekable copy: the file itself where it is one. */
-async function plainTar(lease: Lease, source: string | Readable, name: string): Promise<string> {
-  if (typeof source !== 'string') return spool(lease, source, name);
+async function plainTar(scratch: Scratch, source: string | Readable, name: string): Promise<string> {
+  if (typeof source !== 'string') return spool(scratch, source, name);
   const facts = await stat(source).catch((cause) => {
     throw new StoreError('ARCHIVE_NOT_FOUND', {
       message: cause.code === 'ENOENT' ? `there is no file ${source}` : `${source}: ${cause.message}`,
@@ -80,7 +84,7 @@ async function plainTar(lease: Lease, source: string | Readable, name: string): 
       hint: `if it is an OCI image layout, name it as oci-layout://${source}`,
     });
   }
-  if (!facts.isFile()) return spool(lease, createReadStream(source), name);
+  if (!facts.isFile()) return spool(scratch, createReadStream(source), name);
   const file = await open(source, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
@@ -88,11 +92,11 @@ async function plainTar(lease: Lease, source: string | Readable, name: string): 
   } finally {
     await file.close();
   }
-  return spool(lease, createReadStream(source, { highWaterMark: 1 << 20 }), name);
+  return spool(scratch, createReadStream(source, { highWaterMark: 1 << 20 }), name);
 }
 
-async function spool(lease: Lease, source: Readable, name: string): Promise<string> {
-  const path = lease.path('archive');
+async function spool(scratch: Scratch, source: Readable, name: string): Promise<string> {
+  const path = scratch.path('archive');
   const chunks = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.length < 8) {

@@ -179,14 +179,19 @@ export async function writeTo(
       await rm(temp, { force: true });
     }
   } catch (error) {
-    const reason = unwritable[(error as NodeJS.ErrnoException).code ?? ''];
-    if (reason === undefined) throw error;
-    throw new StoreError('ARCHIVE_UNWRITABLE', {
-      message: `${target} can't be written: ${reason}`,
-      hint: 'name a file in a directory that you may write to, on a disk with room',
-      cause: error,
-    });
+    throw unwritableArchive(target, error);
   }
+}
+
+/** What a failure to write there means; other errors as they are. */
+export function unwritableArchive(path: string, error: unknown): unknown {
+  const reason = unwritable[(error as NodeJS.ErrnoException).code ?? ''];
+  if (reason === undefined) return error;
+  return new StoreError('ARCHIVE_UNWRITABLE', {
+    message: `${path} can't be written: ${reason}`,
+    hint: 'name a file in a directory that you may write to, on a disk with room',
+    cause: error,
+  });
 }
 
 const unwritable: Readonly<Record<string, string>> = {

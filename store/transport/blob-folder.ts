@@ -6,7 +6,7 @@ import { descriptorOf } from '../image/images.js';
 import { plainText } from '../image/plain-text.js';
 import { descriptorPlatform, isAttestation, platformRank } from '../image/platform.js';
 import { formatPlatform } from '../image/platform-names.js';
-import { type ReadDocument, type ResolvedImage, resolveImage } from '../image/resolve.js';
+import { type ReadDocument, type ResolvedImage, requireBytes, resolveImage } from '../image/resolve.js';
 import { canonicalJson } from '../image/strict-json.js';
 import { type Descriptor, type ImageIndex, mediaTypes, type Platform } from '../words.js';
 
@@ -46,6 +46,34 @@ export async function resolveInFolder(
   if (tag === undefined) requireOneChoice(folder.name, images, platform);
   const name = tag === undefined ? folder.name : `${folder.name}:${tag}`;
   return resolveEntries(entries, platform, name, (blob) => folder.readDocument(blob));
+}
+
+/**
+ * The document that `tag` names, as a whole; without a tag the only one. Entries that share a name come in an index made up of
+ * them.
+ *
+ * @throws StoreError LAYOUT_TAG_UNKNOWN, LAYOUT_TAG_NEEDED, LAYOUT_EMPTY
+ */
+export async function rootOfFolder(
+  folder: BlobFolder,
+  tag: string | undefined,
+): Promise<{ readonly descriptor: Descriptor; readonly bytes: Buffer }> {
+  const all = folder.index.manifests;
+  const images = all.filter((entry) => !isAttestation(entry));
+  if (images.length === 0) throw new StoreError('LAYOUT_EMPTY', { message: `${folder.name} holds no image` });
+  const entries = tag === undefined ? images : images.filter((entry) => entry.digest === tag || hasName(entry, tag));
+  const only = entries[0];
+  if (only === undefined) throw tagUnknown(folder.name, tag ?? '', images);
+  if (tag === undefined) requireOneChoice(folder.name, images, undefined);
+  if (entries.every(({ digest }) => digest === only.digest)) {
+    const { mediaType, digest, size } = only;
+    const bytes = await folder.readDocument(only);
+    requireBytes(bytes, only, `the manifest of ${folder.name}`);
+    return { descriptor: { mediaType, digest, size }, bytes };
+  }
+  const mediaType = mediaTypes.ociIndex;
+  const bytes = canonicalJson({ schemaVersion: 2, mediaType, manifests: tag === undefined ? all : entries });
+  return { descriptor: descriptorOf(bytes, mediaType), bytes };
 }
 
 /** Entries that share a name are one image for several platforms; a single entry is taken whatever its platform. */

@@ -1,7 +1,18 @@
 // A stored image → an OCI image layout directory. An existing layout gains the image; index.json is replaced last, in one rename.
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { copyFile, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import {
+  copyFile,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
@@ -13,7 +24,7 @@ import { type Descriptor, type Digest, type ImageIndex, mediaTypes } from '../wo
 import { parseLayoutIndex, refName } from './blob-folder.js';
 import type { Compression } from './compress.js';
 import { prepareBlobs } from './outgoing.js';
-import type { OnProgress } from './progress.js';
+import { inParallel, type OnProgress } from './progress.js';
 
 export interface ExportOptions {
   /** 'own': the forms that the image's manifest names. */
@@ -65,8 +76,12 @@ export interface LayoutParts {
 
 /** Adds an entry to a layout, or makes one of it. @throws StoreError LAYOUT_DIR_NOT_EMPTY, BLOB_DAMAGED */
 export async function writeLayout(dir: string, parts: LayoutParts): Promise<void> {
-  const { files, documents, entry, index = () => indexWith(dir, entry), onProgress, signal } = parts;
   await prepareDir(dir);
+  await writeParts(dir, parts);
+}
+
+async function writeParts(dir: string, parts: LayoutParts): Promise<void> {
+  const { files, documents, entry, index = () => indexWith(dir, entry), onProgress, signal } = parts;
   for (const { descriptor, path } of files) {
     await copyBlob(path, descriptor, blobFile(dir, descriptor.digest), signal);
     onProgress?.({ digest: descriptor.digest, state: 'done', doneBytes: descriptor.size, totalBytes: descriptor.size });
@@ -74,8 +89,47 @@ export async function writeLayout(dir: string, parts: LayoutParts): Promise<void
   for (const bytes of documents) {
     await replaceFile(blobFile(dir, descriptorOf(bytes, '').digest), bytes);
   }
-  await replaceFile(join(dir, 'oci-layout'), layoutMarker);
   await replaceFile(join(dir, 'index.json'), await index());
+}
+
+/** What a copy adds to a layout: blobs that come from anywhere, and documents. */
+export interface LayoutAddition extends Omit<LayoutParts, 'files'> {
+  readonly blobs: readonly Descriptor[];
+  /** Writes a blob's bytes into a new file. @throws when they are not what the descriptor says */
+  writeBlob(file: FileHandle, blob: Descriptor): Promise<void>;
+}
+
+/** `writeLayout` of blobs that are not files here, several at once. @throws StoreError LAYOUT_DIR_NOT_EMPTY */
+export async function addToLayout(dir: string, parts: LayoutAddition): Promise<void> {
+  const { blobs, writeBlob, onProgress, signal } = parts;
+  await prepareDir(dir);
+  await inParallel(blobs, blobsAtOnce, async (blob) => {
+    signal?.throwIfAborted();
+    const { digest, size } = blob;
+    const target = blobFile(dir, digest);
+    const present = await hasDigest(target, digest);
+    if (!present) await placeFile(target, (file) => writeBlob(file, blob));
+    onProgress?.({ digest, state: present ? 'present' : 'done', doneBytes: size, totalBytes: size });
+  });
+  await writeParts(dir, { ...parts, files: [] });
+}
+
+const blobsAtOnce = 4;
+
+/** A file appears when it is complete. */
+async function placeFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  const temp = `${path}.${randomUUID()}`;
+  try {
+    const file = await open(temp, 'wx', 0o644);
+    try {
+      await write(file);
+    } finally {
+      await file.close();
+    }
+    await rename(temp, path);
+  } finally {
+    await rm(temp, { force: true });
+  }
 }
 
 export const layoutMarker = Buffer.from('{"imageLayoutVersion":"1.0.0"}');
@@ -95,7 +149,19 @@ async function prepareDir(dir: string): Promise<void> {
       hint: 'name a new or empty directory, or an existing layout',
     });
   }
-  await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
+  // First of all: what a killed process left is a layout without an index, which the next one goes on with.
+  await replaceFile(join(dir, 'oci-layout'), layoutMarker);
+  for (const part of [join(dir, 'blobs'), join(dir, 'blobs', 'sha256')]) await requireOwnDir(part);
+}
+
+/** What is written into a layout stays in it. @throws StoreError LAYOUT_INVALID */
+async function requireOwnDir(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  if ((await lstat(path)).isDirectory()) return;
+  throw new StoreError('LAYOUT_INVALID', {
+    message: `${path} is a link to elsewhere: a layout's blobs lie in it`,
+    hint: 'remove the link, or name another directory',
+  });
 }
 
 /** The entries that are there, less those with the new one's name (or, without a name, the same image without one). */

@@ -92,7 +92,7 @@ async function openBlob(dir: string, digest: Digest): Promise<FileHandle> {
 }
 
 /** Null if there is none. What is no regular file (a pipe would block) is no part of a layout. */
-async function openRegular(path: string): Promise<FileHandle | null> {
+export async function openRegular(path: string): Promise<FileHandle | null> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -106,7 +106,7 @@ async function openRegular(path: string): Promise<FileHandle | null> {
   throw new StoreError('LAYOUT_INVALID', { message: `${path} is no regular file` });
 }
 
-async function readAtMost(file: FileHandle, maxBytes: number): Promise<Buffer> {
+export async function readAtMost(file: FileHandle, maxBytes: number): Promise<Buffer> {
   const size = Math.min((await file.stat()).size, maxBytes);
   const buffer = Buffer.alloc(size);
   let done = 0;

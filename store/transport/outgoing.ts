@@ -261,7 +261,7 @@ function formKey({ diffId }: Layer, choice: CompressionChoice): string {
 }
 
 /** Docker's name for a layer's type in OCI's words. */
-function ociLayerType(mediaType: string): string {
+export function ociLayerType(mediaType: string): string {
   if (mediaType === mediaTypes.dockerLayer) return mediaTypes.ociLayer;
   if (mediaType === mediaTypes.dockerLayerGzip) return mediaTypes.ociLayerGzip;
   return mediaType.replace('.layer.nondistributable.v1.', '.layer.v1.');

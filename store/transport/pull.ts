@@ -1,6 +1,5 @@
 // A registry's image → the store.
 import type { Store } from '../content/handle.js';
-import { StoreError } from '../errors.js';
 import { formatReference, parseReference, type Reference } from '../image/reference.js';
 import { type ResolvedImage, resolveImage } from '../image/resolve.js';
 import type { Lease, StoredImage } from '../types.js';
@@ -45,9 +44,7 @@ async function withRemote<T>(
   const name = formatReference(wanted);
   const registry = await openRegistry(wanted, 'pull', options);
   try {
-    const root = await fetchManifest(registry, wanted.digest ?? wanted.tag ?? 'latest').catch((error) => {
-      throw error instanceof StoreError && error.code === 'REGISTRY_NOT_FOUND' ? notThere(name, wanted, error) : error;
-    });
+    const root = await fetchManifest(registry, wanted.digest ?? wanted.tag ?? 'latest');
     const resolved = await resolveImage(root.descriptor, options.platform, name, async (document) => {
       if (document.digest === root.descriptor.digest) return root.bytes;
       if (!isManifestType(document.mediaType)) return fetchDocument(registry, document.digest);
@@ -62,15 +59,4 @@ async function withRemote<T>(
 function isManifestType(mediaType: string): boolean {
   const { ociManifest, ociIndex, dockerManifest, dockerIndex } = mediaTypes;
   return [ociManifest, ociIndex, dockerManifest, dockerIndex].some((type) => type === mediaType);
-}
-
-function notThere(name: string, { registry, repository, tag }: Reference, cause: StoreError): StoreError {
-  return new StoreError('REGISTRY_NOT_FOUND', {
-    message: `${registry} has no ${name}`,
-    hint:
-      tag === undefined
-        ? `check the digest, and the name ${repository}`
-        : `check the tag ${tag}, and the name ${repository}`,
-    cause,
-  });
 }

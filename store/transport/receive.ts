@@ -100,7 +100,7 @@ const knownTypes: ReadonlySet<string> = new Set([
   'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
 ]);
 
-/** True for the types that layers of container images have. */
+/** True for the types that layers of file systems have. */
 export function isLayerType(mediaType: string): boolean {
   return knownTypes.has(mediaType);
 }

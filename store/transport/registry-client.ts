@@ -1,46 +1,77 @@
 // A session with one registry: requests to its API, authorized as it asks, retried where that may help.
 // OCI distribution-spec v1.1, which Docker's registry API v2 is the ancestor of.
-
 import type { Environment } from './auth-files.js';
 import { type Credentials, describeCredentials, findCredentials } from './credentials.js';
 import { type HttpClient, type HttpRequest, type HttpResponse, openHttpClient, readBody } from './http-client.js';
+import { defaultIdleMs } from './http-connect.js';
+import { readRegistriesConf } from './registries-conf.js';
 import { findOrigin, type RegistryOptions, registryHttpOptions } from './registry-access.js';
 import { answerChallenge, type Challenge, parseChallenges } from './registry-auth.js';
+import { type PullPlace, pullPlaces, pushPlace } from './registry-places.js';
 import { refusal } from './registry-refusal.js';
-import { type RetryOptions, withRetries } from './retry.js';
+import { newSources } from './registry-sources.js';
+import type { Mirror, Registry } from './registry-types.js';
+import { withRetries } from './retry.js';
 
-export interface Registry {
-  /** As the user wrote it: 'localhost:5000'. */
-  readonly name: string;
-  readonly repository: string;
-  readonly origin: URL;
-  readonly retry: RetryOptions;
-  readonly chunkBytes: number;
-  /** URL below /v2/<repository>/, or what an upload's Location header said. */
-  url(path: string): URL;
-  /**
-   * One attempt. Answers with the statuses in `expected`; a status that may pass by itself is a TransientError.
-   *
-   * @throws StoreError REGISTRY_UNAUTHORIZED, REGISTRY_DENIED, REGISTRY_NOT_FOUND, REGISTRY_ANSWER_INVALID
-   */
-  attempt(request: HttpRequest, expected: readonly number[]): Promise<HttpResponse>;
-  /** `attempt` until it succeeds; the body must be re-openable. */
-  send(request: HttpRequest, expected: readonly number[]): Promise<HttpResponse>;
-  close(): void;
-}
+export type { Registry };
 
 export type Access = 'pull' | 'push';
 
-/** @param mountFrom repositories of the same registry that blobs may be mounted from */
+/**
+ * A place that an image's name means: for a pull the mirrors of registries.conf are asked before it.
+ *
+ * @param mountFrom repositories of the same registry that blobs may be mounted from
+ * @throws StoreError REGISTRY_BLOCKED, REGISTRIES_CONF_INVALID, CA_FILE_UNREADABLE, REGISTRY_UNREACHABLE
+ */
 export async function openRegistry(
   place: { readonly registry: string; readonly repository: string },
   access: Access,
   options: RegistryOptions,
   mountFrom: readonly string[] = [],
 ): Promise<Registry> {
+  const rules = await readRegistriesConf(options.environment ?? process.env);
+  const places = access === 'pull' ? pullPlaces(place, rules) : [pushPlace(place, rules)];
+  const opened: Promise<Registry>[] = [];
+  const mirrors = places.slice(0, -1).map((mirror): Mirror => {
+    let session: Promise<Registry> | undefined;
+    const open = (): Promise<Registry> => {
+      if (session !== undefined) return session;
+      session = openPlace(mirror, access, patience(options), [], []);
+      opened.push(session);
+      return session;
+    };
+    return { name: `${mirror.registry}/${mirror.repository}`, takes: mirror.takes, open };
+  });
+  const upstream = await openPlace(places.at(-1)!, access, options, mountFrom, mirrors);
+  const close = (): void => {
+    upstream.close();
+    for (const session of opened) session.then((registry) => registry.close()).catch(() => {});
+  };
+  return { ...upstream, close };
+}
+
+/** Another place follows: a mirror that does not answer is not waited for long. */
+function patience(options: RegistryOptions): RegistryOptions {
+  return {
+    ...options,
+    retry: { ...options.retry, attempts: 2 },
+    idleTimeoutMs: Math.min(options.idleTimeoutMs ?? 15_000, 15_000),
+  };
+}
+
+async function openPlace(
+  place: PullPlace,
+  access: Access,
+  given: RegistryOptions,
+  mountFrom: readonly string[],
+  mirrors: readonly Mirror[],
+): Promise<Registry> {
+  const options = place.insecure ? { ...given, tlsVerify: given.tlsVerify ?? false } : given;
   const environment = options.environment ?? process.env;
   const client = await openHttpClient(await registryHttpOptions(place.registry, options, environment));
-  const origin = await findOrigin(client, place.registry, options);
+  const finding = findOrigin(client, place.registry, options);
+  // With mirrors before it, the registry itself need not be there.
+  const origin = await (mirrors.length === 0 ? finding : finding.catch(() => new URL(`http://${place.registry}/`)));
   const scopes = [
     `repository:${place.repository}:${access === 'push' ? 'pull,push' : 'pull'}`,
     ...mountFrom.map((repository) => `repository:${repository}:pull`),
@@ -54,9 +85,12 @@ export async function openRegistry(
     origin,
     retry,
     chunkBytes: options.chunkBytes ?? 64 * 1024 * 1024,
+    idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleMs,
+    sources: newSources(mirrors),
     url: (path) => new URL(`/v2/${place.repository}/${path}`, origin),
     attempt: (request, expected) => authorized(client, registry, authorization, request, expected),
     send: (request, expected) => withRetries(retry, () => registry.attempt(request, expected)),
+    describeLogin: () => login.describe().catch(() => 'no login was sent'),
     close: client.close,
   };
   return registry;
@@ -83,7 +117,6 @@ function credentialsOf(
 }
 
 interface Authorization {
-  readonly login: Login;
   /** The header in force, or null before the registry asked for one. */
   current(): Promise<string | null>;
   /** Answers a 401 to a request that was sent with `used`. Concurrent requests share one answer. False: nothing to answer with. */
@@ -93,7 +126,6 @@ interface Authorization {
 function authorizer(client: HttpClient, origin: URL, scopes: readonly string[], login: Login): Authorization {
   let header: Promise<string | null> = Promise.resolve(null);
   return {
-    login,
     current: () => header.catch(() => null),
     async renew(challenges, used) {
       const known = await header.catch(() => null);
@@ -123,8 +155,7 @@ async function authorized(
       if (await authorization.renew(challenges, header)) continue;
     }
     const { name, repository, origin } = registry;
-    const login = await authorization.login.describe().catch(() => 'no login was sent');
-    throw await refusal({ name, repository, origin, login }, request, response);
+    throw await refusal({ name, repository, origin, login: await registry.describeLogin() }, request, response);
   }
 }
 
