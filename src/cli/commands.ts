@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, Entry>> = {
   inspect: { summary: "show an image's manifest and config", load: () => import('./inspect.js') },
   history: { summary: "show an image's history, layer by layer", load: () => import('./history.js') },
   tag: { summary: 'give an image another name', load: () => import('./tag.js') },
+  untag: { summary: 'take names away from an image, which stays', load: () => import('./untag.js') },
   rmi: {
     summary: 'remove names of images; what nothing refers to goes with the next gc',
     load: () => import('./rmi.js'),
