@@ -85,6 +85,7 @@ async function openPlace(
     origin,
     retry,
     chunkBytes: options.chunkBytes ?? 64 * 1024 * 1024,
+    limits: { leastChunkBytes: 0 },
     idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleMs,
     sources: newSources(mirrors),
     url: (path) => new URL(`/v2/${place.repository}/${path}`, origin),

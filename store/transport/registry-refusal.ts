@@ -33,6 +33,7 @@ const codes: Readonly<Record<number, string>> = {
   401: 'REGISTRY_UNAUTHORIZED',
   403: 'REGISTRY_DENIED',
   404: 'REGISTRY_NOT_FOUND',
+  413: 'REGISTRY_UPLOAD_TOO_LARGE',
 };
 
 function hintFor({ name, repository, origin, login }: Asked, status: number): string | undefined {

@@ -9,6 +9,8 @@ export interface Registry {
   readonly origin: URL;
   readonly retry: RetryOptions;
   readonly chunkBytes: number;
+  /** What it has said of itself. */
+  readonly limits: { leastChunkBytes: number };
   readonly idleTimeoutMs: number;
   /** Who is asked before it, of a pull. */
   readonly sources: Sources;
