@@ -49,7 +49,14 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli
     signal,
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
-    openStore: (dir, options) => opened(openStore(dir ?? defaultStore(env), { ...storeOptions(env), ...options })),
+    openStore: (dir, options) =>
+      opened(
+        openStore(dir ?? defaultStore(env), {
+          onDamage: (error) => cli.err(warning(error)),
+          ...storeOptions(env),
+          ...options,
+        }),
+      ),
     openHost: () => opened(openHost()),
   };
   return {
@@ -58,6 +65,10 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli
       for (const close of closers.reverse()) await close();
     },
   };
+}
+
+function warning({ code, message, hint }: CodedError): string {
+  return `warning[${code}]: ${message}\n${hint ? `help: ${hint}\n` : ''}`;
 }
 
 export function defaultStore(env: NodeJS.ProcessEnv): string {

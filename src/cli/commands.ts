@@ -38,6 +38,14 @@ const commands: Readonly<Record<string, Entry>> = {
   df: { summary: 'show what the store holds and what it takes (also: du)', load: () => import('./df.js') },
   gc: { summary: 'remove what nothing refers to (also: prune)', load: () => import('./gc.js') },
   fsck: { summary: 'check the store, and repair it', load: () => import('./fsck.js') },
+  'store info': {
+    summary: 'show where the store is, and what its versions are',
+    load: () => import('./store-info.js'),
+  },
+  'store drop-forms': {
+    summary: 'drop what is made again from layers: indexes and trees',
+    load: () => import('./store-drop-forms.js'),
+  },
   'cache ls': { summary: 'list the caches of RUN --mount=type=cache', load: () => import('./cache-ls.js') },
   'cache inspect': { summary: 'show what is known of a cache', load: () => import('./cache-inspect.js') },
   'cache prune': { summary: 'remove caches', load: () => import('./cache-prune.js') },
@@ -52,7 +60,7 @@ const aliases: Readonly<Record<string, string>> = {
   'cache list': 'cache ls',
   'cache rm': 'cache prune',
 };
-const groups = ['cache'];
+const groups = ['cache', 'store'];
 
 type Found =
   | { readonly name: string; readonly argv: readonly string[]; readonly load: () => Promise<CommandModule> }

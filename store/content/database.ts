@@ -87,6 +87,11 @@ export class Database {
     return this.#sql.transaction(run);
   }
 
+  /** `run` in a transaction: the one that is under way, or its own. */
+  atomically<T>(run: () => T): T {
+    return this.#sql.inTransaction ? run() : this.transaction(run);
+  }
+
   // --- layers ---
 
   putLayer(row: LayerRow): void {

@@ -22,7 +22,7 @@ import { diskSpace } from './disk-space.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
-import { leaseAlive, sweepLeases, whileLocked } from './lease.js';
+import { findDeadLeases, sweepLeases, whileLocked } from './lease.js';
 import * as paths from './paths.js';
 import { defaultPolicies, judge, type PrunePolicy, type Verdict } from './prune-policy.js';
 import { emptyQuarantine } from './quarantine.js';
@@ -116,12 +116,6 @@ function prunedOf(verdicts: readonly Verdict[]): { readonly keys: ReadonlySet<st
     keys: new Set(pruned.flatMap((entry) => entry.keys)),
     mounts: pruned.filter(({ type }) => type === 'exec.cachemount').map(({ id }) => id),
   };
-}
-
-async function findDeadLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
-  const dead = new Set<string>();
-  for (const { id } of database.leases()) if (!(await leaseAlive(dir, id))) dead.add(id);
-  return dead;
 }
 
 async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<Freed, 'bytes'>> {
@@ -243,7 +237,7 @@ function trashUnlisted(store: Store, kept: Reached): { layers: number; trees: nu
 }
 
 /** Waits: whoever collects garbage wants the room. */
-async function emptyTrashNow(dir: string, host: Host | undefined): Promise<number> {
+export async function emptyTrashNow(dir: string, host: Host | undefined): Promise<number> {
   const trash = paths.trashDir(dir);
   const items = readdirSync(trash).map((name) => join(trash, name));
   if (items.length === 0) return 0;

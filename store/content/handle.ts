@@ -9,6 +9,8 @@ export interface StoreOptions {
   readonly sync?: boolean | undefined;
   /** Opened to make room: on a full disk the store's reserve is given up for it. */
   readonly freeing?: boolean | undefined;
+  /** Told of what was found damaged and put aside while something else was done. */
+  readonly onDamage?: ((error: StoreError) => void) | undefined;
   /** Stands in for the kernel's boot id. */
   readonly bootId?: string | undefined;
 }

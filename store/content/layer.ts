@@ -6,14 +6,18 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { StoreError } from '../errors.js';
 import { encodeIndex } from '../format/index-encode.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer, Lease } from '../types.js';
 import { type DiffId, parseDiffId } from '../words.js';
+import { damagedObject } from './damaged.js';
 import { hasCode, storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
+import { neededBy } from './needed-by.js';
 import * as paths from './paths.js';
+import { moveToQuarantine } from './quarantine.js';
 import type { BlobRow, LayerRow } from './schema.js';
 import { discard } from './trash.js';
 
@@ -21,9 +25,39 @@ import { discard } from './trash.js';
 export function findLayer(store: Store, diffId: DiffId): Layer | null {
   store.protect(diffId);
   const row = store.database.layer(diffId);
+  const size = row === null ? null : fileSize(paths.tarPath(store.dir, diffId));
   // A file may be gone though its row is there: someone else's hand, or a collector that was killed.
-  if (row === null || !existsSync(paths.tarPath(store.dir, diffId))) return null;
-  return layerOf(store, row);
+  if (row === null || size === null) return null;
+  if (size === row.size) return layerOf(store, restoreIndex(store, row));
+  store.options.onDamage?.(setLayerAside(store, row, `its tar has ${size} bytes instead of ${row.size}`));
+  return null;
+}
+
+/** A damaged layer goes out of the way, so that it can be stored again. Returns what there is to say. */
+function setLayerAside(store: Store, { diffId, size }: LayerRow, reason: string): StoreError {
+  const { database, dir } = store;
+  const users = neededBy(store)(diffId);
+  if (!store.readOnly) {
+    database.atomically(() => {
+      if (database.layer(diffId) === null || fileSize(paths.tarPath(dir, diffId)) === size) return; // replaced meanwhile
+      database.forgetLayer(diffId);
+      moveToQuarantine(dir, paths.layerDir(dir, diffId), { kind: 'layer', object: diffId, reason, neededBy: users });
+    });
+  }
+  return damagedObject(store, 'layer', diffId, reason, users);
+}
+
+/** An index can be dropped at any time, and is made again by whoever looks the layer up. */
+function restoreIndex(store: Store, row: LayerRow): LayerRow {
+  if (row.indexSize === null || fileSize(paths.indexPath(store.dir, row.diffId)) === row.indexSize) return row;
+  if (store.readOnly) return { ...row, indexSize: null };
+  try {
+    renewIndex(store, row.diffId);
+  } catch (error) {
+    if (!(error instanceof StoreError) || !error.code.startsWith('TAR_')) throw storeFault(error, store.dir);
+    throw damagedObject(store, 'layer', row.diffId, error.message, neededBy(store)(row.diffId));
+  }
+  return row;
 }
 
 /**
@@ -110,6 +144,10 @@ export function renewIndex(store: Store, diffId: DiffId): void {
 /** The index of a tar; null where none can say it. */
 export function indexOf(tar: string, size: number): Buffer | null {
   return encodeIndex(scanTar(tar, size), size);
+}
+
+function fileSize(path: string): number | null {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? null;
 }
 
 /** What lies at `target` belongs to nobody: it has no row, or is incomplete. */

@@ -115,6 +115,13 @@ export async function leaseAlive(dir: string, id: string): Promise<boolean> {
   return lock === null;
 }
 
+/** Leases whose rows mean nothing any more. */
+export async function findDeadLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
+  const dead = new Set<string>();
+  for (const { id } of database.leases()) if (!(await leaseAlive(dir, id))) dead.add(id);
+  return dead;
+}
+
 /** Moves what dead processes left in tmp/ to the trash; true if there was something. Costs a readdir where there is nothing. */
 export async function sweepLeases(dir: string): Promise<boolean> {
   let swept = false;

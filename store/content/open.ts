@@ -1,10 +1,11 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { bootId } from '#native';
 import { StoreError } from '../errors.js';
 import { type Database, openDatabase } from './database.js';
 import { hasCode, storeFault } from './faults.js';
+import { filesystemOf, refuseNetwork } from './filesystem.js';
 import { applyFlushed, flushStore, startFlush } from './flush.js';
 import { makeDirectories, readFormat, refuseNewer, writeFormat } from './format-file.js';
 import { Store, type StoreOptions } from './handle.js';
@@ -33,6 +34,7 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     const boot = options.bootId ?? bootId();
     if (readFormat(root) === null) await createStore(root, engine, boot);
     if (!isWritable(root)) return readOnlyStore(root, engine, boot, options);
+    refuseNetwork(root, filesystemOf(root));
 
     makeDirectories(root);
     const swept = await sweepLeases(root);
@@ -75,6 +77,7 @@ async function finishStore(store: Store): Promise<void> {
 }
 
 async function createStore(root: string, engine: Engine, boot: string): Promise<void> {
+  refuseNetwork(root, filesystemOf(nearestThere(root)));
   fs.mkdirSync(root, { recursive: true, mode: 0o700 });
   // Another process may be making the store at this moment, or was killed while it did.
   const database = ['meta.db', 'meta.db-journal', 'meta.db-wal', 'meta.db-shm'];
@@ -95,6 +98,10 @@ async function createStore(root: string, engine: Engine, boot: string): Promise<
     makeReserve(root);
     writeFormat(root);
   });
+}
+
+function nearestThere(path: string): string {
+  return fs.existsSync(path) ? path : nearestThere(dirname(path));
 }
 
 /** In a new store there is nothing to rebuild from; in an old one meta.db was lost. */

@@ -47,7 +47,8 @@ PRAGMA user_version = ${schemaVersion};`;
 
 /** The tables that a database of this version has. */
 export function tableNames(version: number): string[] {
-  const text = version < 2 ? schema.replace(historyTables, '') : schema;
+  const later = [...(version < 2 ? [historyTables] : []), ...(version < 3 ? [repositoryTables] : [])];
+  const text = later.reduce((whole, tables) => whole.replace(tables, ''), schema);
   return [...text.matchAll(/CREATE TABLE (\w+)/g)].map(([, name]) => name!);
 }
 

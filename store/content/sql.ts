@@ -80,6 +80,10 @@ export class Sql {
     this.#guard(() => this.#open().exec(sql));
   }
 
+  get inTransaction(): boolean {
+    return this.#open().inTransaction;
+  }
+
   /** All or nothing, and alone: other processes' transactions come before or after. Must not nest; `run` must not await. */
   transaction<T>(run: () => T): T {
     this.exec('BEGIN IMMEDIATE');

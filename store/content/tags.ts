@@ -25,7 +25,7 @@ export function setTag(store: Store, reference: string, digest: Digest): void {
       }
       store.database.putTag(reference, digest);
     });
-    writeTagFile(store, reference, digest);
+    copyTag(store, reference, digest);
   } catch (error) {
     throw storeFault(error, store.dir);
   }
@@ -44,9 +44,20 @@ export function listTagRows(store: Store): TagRow[] {
 /** Removes a tag; its image stays until garbage is collected. False if there was none. */
 export function deleteTag(store: Store, reference: string): boolean {
   store.requireWritable();
-  const existed = store.database.deleteTag(reference);
+  // The copy first: killed in between, what is left is a tag without a copy, never a copy that brings the tag back.
   rmSync(tagFile(store.dir, reference), { force: true });
-  return existed;
+  return store.database.deleteTag(reference);
+}
+
+/** Writes the copy of a tag; where others set or removed it meanwhile, whoever comes last finds that, and follows. */
+function copyTag(store: Store, reference: string, digest: Digest): void {
+  for (let written: Digest | null = digest; written !== null; ) {
+    writeTagFile(store, reference, written);
+    const now = getTag(store, reference);
+    if (now === written) return;
+    written = now;
+  }
+  rmSync(tagFile(store.dir, reference), { force: true });
 }
 
 /** Writes the copy beside the database; a reader sees the old one or the new one. */

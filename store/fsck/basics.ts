@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { bootId } from '#native';
 import { type Database, openDatabase } from '../content/database.js';
 import { hasCode } from '../content/faults.js';
+import { filesystemOf, refuseNetwork } from '../content/filesystem.js';
 import {
   formatVersion,
   looksLikeStore,
@@ -33,6 +34,7 @@ export interface Basics {
 /** @throws StoreError STORE_NOT_A_STORE, STORE_TOO_NEW, STORE_DENIED */
 export async function probeBasics(dir: string, writable: boolean, boot = bootId()): Promise<Basics> {
   const problems: Problem[] = [...checkFormat(dir), ...checkDirectories(dir)];
+  if (writable) refuseNetwork(dir, filesystemOf(dir));
   const engine = await loadEngine();
   const { damage, database } = probeDatabase(dir, engine, writable, boot);
   if (database !== null) return { problems, database, isOwn: true };

@@ -101,7 +101,7 @@ function checkOrphan(check: Checking, diffId: DiffId): void {
 function quickIndexTrouble(dir: string, row: LayerRow): string | null {
   const size = sizeOf(paths.indexPath(dir, row.diffId));
   if (size === row.indexSize) return null;
-  if (size === null) return 'its index is missing';
+  if (size === null) return null; // dropped: it is made again when it is needed
   return row.indexSize === null
     ? 'there is an index that the database does not know'
     : `its index has ${size} bytes instead of ${row.indexSize}`;
@@ -111,6 +111,7 @@ function quickIndexTrouble(dir: string, row: LayerRow): string | null {
 function compareIndex(check: Checking, row: LayerRow): void {
   const { dir } = check.store;
   const expected = indexOf(paths.tarPath(dir, row.diffId), row.size);
+  if (row.indexSize !== null && sizeOf(paths.indexPath(dir, row.diffId)) === null) return; // dropped
   const found = row.indexSize === null ? null : readOrTrouble(paths.indexPath(dir, row.diffId));
   if (typeof found === 'string') {
     addDamagedIndex(check, row, found);

@@ -25,6 +25,7 @@ const known = new Set([
   'reserve',
   'quarantine',
   'uploads',
+  'uploads',
 ]);
 const hexName = /^[0-9a-f]{64}$/;
 

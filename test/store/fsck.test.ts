@@ -56,8 +56,8 @@ const cases: Record<
     says: { code: 'DAMAGED', kind: 'index' },
     repaired: 'repaired',
   },
-  'an index': {
-    harm: (dir, { layers }) => rmSync(join(dir, 'layers/sha256', hexOf(layers[0]!), 'index.erofs')),
+  'the end of an index': {
+    harm: (dir, { layers }) => truncateSync(join(dir, 'layers/sha256', hexOf(layers[0]!), 'index.erofs'), 100),
     says: { code: 'DAMAGED', kind: 'index' },
     repaired: 'repaired',
     quick: true,
