@@ -1,9 +1,22 @@
 // The samples in builds/, built and run as their reader would; then what later builds may and may not repeat.
-import { cpSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { machine } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { asExtracted, erofsReadings, wholeSeconds } from '../store/erofs-oracle.js';
+import { type KernelTree, mountObstacle, withoutNotes } from '../store/kernel-tree.js';
+import { umociTree } from '../store/layer-readers.js';
 import { debianTar } from '../support/debian-base.js';
+import { newerErofsUtils } from '../support/newer-erofs-utils.js';
 import { cachedSteps, executed, reasons, stepOutput, timed } from '../support/progress.js';
 import { registrySecrets } from '../support/registry-secrets.js';
 import { served } from '../support/served.js';
@@ -62,7 +75,8 @@ afterAll(() => {
   console.log(text);
 });
 
-for (const person of people()) {
+const everyone = people();
+for (const person of everyone) {
   describe(`${person.name} builds`, () => {
     const first = new Map<string, Result>();
     const mine = person.name === 'root' ? samples : withoutNetwork;
@@ -119,4 +133,36 @@ for (const person of people()) {
       }
     }
   });
+}
+
+const tools = newerErofsUtils();
+const obstacle = typeof tools === 'string' ? tools : mountObstacle();
+/** Large ones only where there is a night for it. */
+const maxLayerBytes = process.env.TSBUILD_NIGHTLY ? Number.POSITIVE_INFINITY : 20e6;
+
+test.skipIf(obstacle)(
+  `their layers are read by erofs-utils and umoci as by us${obstacle ? ` (skipped: ${obstacle})` : ''}`,
+  { timeout: 1_800_000 },
+  () => {
+    const root = everyone.find(({ name }) => name === 'root')!;
+    const layers = join(root.store, 'layers/sha256');
+    const scratch = root.dir('readings');
+    let count = 0;
+    for (const name of readdirSync(layers)) {
+      if (statSync(join(layers, name, 'tar')).size > maxLayerBytes) continue;
+      const tar = join(scratch, name);
+      copyFileSync(join(layers, name, 'tar'), tar);
+      const { ours, theirs, extracted } = erofsReadings(tools as Exclude<typeof tools, string>, tar);
+      expect(wholeSeconds(theirs)).toEqual(wholeSeconds(ours));
+      expect(asExtracted(extracted)).toEqual(asExtracted(ours));
+      expect(withoutNotes(umociTree(tar, scratch))).toEqual(withoutMarkers(ours));
+      count++;
+    }
+    expect(count).toBeGreaterThan(5);
+  },
+);
+
+/** umoci applies them, to nothing. */
+function withoutMarkers(tree: KernelTree): KernelTree {
+  return new Map([...tree].filter(([, file]) => file !== 'broken' && file.mode !== 0o020000));
 }

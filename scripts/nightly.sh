@@ -1,0 +1,8 @@
+#!/bin/sh
+# What takes too long for every change: the same tests with large counts, and tests that only a night has time for.
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/setup.sh --test
+export TSBUILD_NIGHTLY=1
+TSBUILD_FUZZ_RUNS=1000 node_modules/.bin/vitest run test/store/format-erofs-utils.test.ts --testTimeout=1800000
+node_modules/.bin/vitest run test/e2e/samples.test.ts
