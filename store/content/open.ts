@@ -49,6 +49,9 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     }
     const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
     refuseNewer(root, database.version(), schemaVersion);
+    // After a power cut the file may be there, and its tables not.
+    if (database.version() === 0)
+      await whileLocked(root, 'exclusive', () => database.create(() => rebuildDatabase(root, database)));
     database.migrate();
     applyFlushed(store);
     await recoverUnflushed(store);

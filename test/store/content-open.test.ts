@@ -83,6 +83,18 @@ test('a lost database is made anew from what lies beside it, and damage is found
   expect(existsSync(badTar)).toBe(false);
 });
 
+test('a database without tables, as a power cut leaves a new one, is made anew', async () => {
+  const dir = join(tempDir(), 'store');
+  const { store, lease } = await openTemp(dir);
+  const { digest } = await putBlob(store, lease, Buffer.from('{}'));
+  await lease.release();
+  await store.close();
+  for (const name of readdirSync(dir)) if (name.startsWith('meta.db')) rmSync(join(dir, name));
+  writeFileSync(join(dir, 'meta.db'), '');
+  const { store: again } = await openTemp(dir);
+  expect((await readBlob(again, digest)).toString()).toBe('{}');
+});
+
 test.skipIf(!isRoot)(
   'a store on a read-only filesystem can be read, and says so when something would write',
   async () => {
