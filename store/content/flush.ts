@@ -6,7 +6,16 @@
 // is not believed: see recover.ts.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, withFaults } from './faults.js';
@@ -28,6 +37,22 @@ export async function flushStore(store: Store): Promise<void> {
   });
   store.database.waitForDisk();
   store.database.transaction(() => store.database.markFlushed(batch));
+}
+
+/** Waits until every transaction so far has reached the disk. */
+export function flushLog(dir: string): void {
+  let file: number;
+  try {
+    file = openSync(`${paths.databasePath(dir)}-wal`, 'r');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return; // worked into the database, which waited for the disk
+    throw error;
+  }
+  try {
+    fdatasyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Starts a detached process that flushes what was written; costs this one a process start. */

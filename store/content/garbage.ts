@@ -7,7 +7,9 @@
 // 2. Files get their names and rows under the store's lock held shared, and lose them under the same lock held exclusively: so a file
 //    without a row, seen with the lock held, belongs to nobody.
 // 3. Files are moved to trash/ before their rows are deleted: killed in between, rows are left without files, and look-ups
-//    check for the file. Nothing under the exclusive lock waits or takes longer than renaming.
+//    check for the file. Nothing under the exclusive lock takes longer than renaming and the end of the log.
+// 4. What made objects unreferenced is on the disk before their files go: else a power cut would bring back tags of images
+//    whose files are gone.
 // On a full disk the rows can't be deleted at first; emptying the trash makes the room, then it is tried again.
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
@@ -20,6 +22,7 @@ import { removeCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
 import { diskSpace } from './disk-space.js';
 import { hasCode, storeFault } from './faults.js';
+import { flushLog } from './flush.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
 import { findDeadLeases, sweepLeases, whileLocked } from './lease.js';
@@ -122,12 +125,14 @@ async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<F
   const deadLeases = await findDeadLeases(store);
   const pruned = prunedOf(verdicts);
   const cacheMounts = (await removeCacheMounts(store, pruned.mounts)).length;
+  flushLog(store.dir); // most of it while nobody waits
   return whileLocked(store.dir, 'exclusive', () =>
     store.database.transaction(() => {
       const { database } = store;
       const { cacheKeys, kept, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
       for (const id of deadLeases) database.deleteLeaseRows(id);
       for (const key of cacheKeys) database.deleteCache(key);
+      flushLog(store.dir);
       const lost = trashUnlisted(store, kept);
       for (const diffId of layers) database.deleteLayer(diffId);
       for (const digest of blobs) database.deleteBlob(digest);
