@@ -21,8 +21,13 @@ export interface Decoder {
   close(): void;
 }
 
-/** One gzip member or zstd frame from one piece. */
-export type Encode = (piece: Uint8Array) => Promise<Buffer>;
+/** Makes one gzip member or zstd frame of one piece. */
+export interface Encoder {
+  /** Bytes that come of a piece of this size at most. */
+  bound(pieceBytes: number): number;
+  /** @returns the part of `output` that was written, which has room for `bound` */
+  encode(piece: Uint8Array, output: Buffer): Promise<Buffer>;
+}
 
 /** A decoder for one stream. Null for gzip where the host has no ISA-L: node's zlib does the same, slower. */
 export async function openDecoder(codec: Codec): Promise<Decoder | null> {
@@ -51,16 +56,18 @@ export async function openDecoder(codec: Codec): Promise<Decoder | null> {
   };
 }
 
-export async function openEncoder(codec: Codec, level: number): Promise<Encode> {
+export async function openEncoder(codec: Codec, level: number): Promise<Encoder> {
   const { bound, encode } = (await functions()).encoders[codec];
-  return (piece) =>
-    new Promise((resolve, reject) => {
-      const output = Buffer.allocUnsafeSlow(bound(piece.length));
-      encode.async(level, piece, piece.length, output, output.length, (error: Error | null, size: number) => {
-        if (error !== null || size === 0) reject(error ?? new Error(`${codec} of ${piece.length} bytes failed`));
-        else resolve(output.subarray(0, size));
-      });
-    });
+  return {
+    bound,
+    encode: (piece, output) =>
+      new Promise((resolve, reject) => {
+        encode.async(level, piece, piece.length, output, output.length, (error: Error | null, size: number) => {
+          if (error !== null || size === 0) reject(error ?? new Error(`${codec} of ${piece.length} bytes failed`));
+          else resolve(output.subarray(0, size));
+        });
+      }),
+  };
 }
 
 /** The compressors by name and version: the same one, at the same level, makes the same bytes. */

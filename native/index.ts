@@ -2,7 +2,7 @@ export { Assembly } from './assembly.js';
 export { assembleTar, hashFiles, removeTrees, walkTree } from './batch.js';
 export type { FileRef } from './batch-codec.js';
 export { bootId } from './boot-id.js';
-export { type Codec, codecEngines, type Decoder, type Encode, openDecoder, openEncoder } from './codec.js';
+export { type Codec, codecEngines, type Decoder, type Encoder, openDecoder, openEncoder } from './codec.js';
 export { CodedError, SystemError } from './errors.js';
 export { openHost } from './host.js';
 export { type FileLock, lockFile } from './lock.js';

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { type Decoder, openDecoder } from '#native';
 import { StoreError } from '../errors.js';
+import { BufferPool } from './buffers.js';
 
 const chunkBytes = 1 << 20;
 /** Small chunks are gathered: each costs the decompressor a change of threads. */
@@ -14,13 +15,21 @@ const gatherBytes = 256 << 10;
 
 type Bytes = AsyncIterable<Uint8Array>;
 
-/** @throws StoreError LAYER_COMPRESSION_DAMAGED, DECOMPRESSOR_MISSING; errors of `source` as they are */
-export function decompress(source: Bytes): AsyncGenerator<Uint8Array> {
-  return oneAhead(decompressed(source));
+export function chunkPool(): BufferPool {
+  return new BufferPool(chunkBytes);
 }
 
-async function* decompressed(source: Bytes): AsyncGenerator<Uint8Array> {
-  const chunks = oneAhead(gathered(source));
+/**
+ * @param pool where the reader may give chunks back to that it has done with
+ * @throws StoreError LAYER_COMPRESSION_DAMAGED, DECOMPRESSOR_MISSING; errors of `source` as they are
+ */
+export function decompress(source: Bytes, pool = chunkPool()): AsyncGenerator<Uint8Array> {
+  return oneAhead(decompressed(source, pool));
+}
+
+async function* decompressed(source: Bytes, pool: BufferPool): AsyncGenerator<Uint8Array> {
+  const inputs = new BufferPool(2 * gatherBytes);
+  const chunks = oneAhead(gathered(source, inputs));
   const first = await chunks.next();
   const head = first.done
     ? Buffer.alloc(0)
@@ -30,8 +39,8 @@ async function* decompressed(source: Bytes): AsyncGenerator<Uint8Array> {
     yield* chunks;
   })();
   try {
-    if (head.length >= 2 && head.readUInt16BE(0) === 0x1f8b) yield* gunzip(all);
-    else if (isZstd(head)) yield* unzstd(all);
+    if (head.length >= 2 && head.readUInt16BE(0) === 0x1f8b) yield* gunzip(all, inputs, pool);
+    else if (isZstd(head)) yield* unzstd(all, inputs, pool);
     else if (head.subarray(0, 3).equals(Buffer.from('BZh'))) yield* byProgram('bzip2', all);
     else if (head.subarray(0, 6).equals(Buffer.from('fd377a585a00', 'hex'))) yield* byProgram('xz', all);
     else yield* all;
@@ -61,52 +70,75 @@ async function* oneAhead<T>(items: AsyncGenerator<T, void>): AsyncGenerator<T, v
   }
 }
 
-async function* gathered(source: Bytes): AsyncGenerator<Uint8Array> {
-  let waiting: Uint8Array[] = [];
+async function* gathered(source: Bytes, pool: BufferPool): AsyncGenerator<Uint8Array> {
+  let gathering = pool.take();
   let size = 0;
   for await (const chunk of source) {
-    waiting.push(chunk);
+    if (size + chunk.length > gathering.length) {
+      if (size > 0) yield gathering.subarray(0, size);
+      gathering = size > 0 ? pool.take() : gathering;
+      size = 0;
+    }
+    if (size === 0 && chunk.length >= gatherBytes) {
+      yield chunk;
+      continue;
+    }
+    gathering.set(chunk, size);
     size += chunk.length;
     if (size < gatherBytes) continue;
-    yield waiting.length === 1 ? chunk : Buffer.concat(waiting, size);
-    waiting = [];
+    yield gathering.subarray(0, size);
+    gathering = pool.take();
     size = 0;
   }
-  if (size > 0) yield Buffer.concat(waiting, size);
+  if (size > 0) yield gathering.subarray(0, size);
 }
 
-async function* gunzip(source: Bytes): AsyncGenerator<Uint8Array> {
+async function* gunzip(source: Bytes, inputs: BufferPool, pool: BufferPool): AsyncGenerator<Uint8Array> {
   const decoder = await openDecoder('gzip');
-  yield* decoder === null ? byZlib(source) : byLibrary('gzip', decoder, source);
+  yield* decoder === null ? byZlib(source) : byLibrary('gzip', decoder, source, inputs, pool);
 }
 
-async function* unzstd(source: Bytes): AsyncGenerator<Uint8Array> {
+async function* unzstd(source: Bytes, inputs: BufferPool, pool: BufferPool): AsyncGenerator<Uint8Array> {
   const decoder = await openDecoder('zstd');
   if (decoder === null) throw new Error('no memory for a zstd decoder');
-  yield* byLibrary('zstd', decoder, source);
+  yield* byLibrary('zstd', decoder, source, inputs, pool);
 }
 
 /** Members and frames one after the other are one stream (RFC 1952, 2.2; RFC 8878, 3.1). */
-async function* byLibrary(format: string, decoder: Decoder, source: Bytes): AsyncGenerator<Uint8Array> {
+async function* byLibrary(
+  format: string,
+  decoder: Decoder,
+  source: Bytes,
+  inputs: BufferPool,
+  pool: BufferPool,
+): AsyncGenerator<Uint8Array> {
   let atFrameEnd = true;
+  let output = pool.take();
+  let filled = 0;
   try {
     for await (const chunk of source) {
       let rest = chunk;
       for (;;) {
-        const output = Buffer.allocUnsafeSlow(chunkBytes);
-        const step = await decoder.step(rest, output).catch((error: unknown) => {
+        const step = await decoder.step(rest, output.subarray(filled)).catch((error: unknown) => {
           throw damaged(format, error);
         });
         atFrameEnd = step.frameDone;
         rest = rest.subarray(step.read);
-        if (step.written > 0) yield output.subarray(0, step.written);
-        if (rest.length === 0 && step.written < output.length) break;
+        filled += step.written;
+        if (filled === output.length) {
+          yield output;
+          output = pool.take();
+          filled = 0;
+        } else if (rest.length === 0) break;
+        else if (step.read + step.written === 0) throw damaged(format, new Error('it makes no sense'));
       }
+      inputs.give(chunk);
     }
   } finally {
     decoder.close();
   }
   if (!atFrameEnd) throw damaged(format, new Error('unexpected end of file'));
+  if (filled > 0) yield output.subarray(0, filled);
 }
 
 /** For hosts without ISA-L. */

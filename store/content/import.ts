@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { Layer, Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
-import { decompress } from './decompress.js';
+import { chunkPool, decompress } from './decompress.js';
 import { storeFault } from './faults.js';
 import type { Store } from './handle.js';
 import { findLayer, publishLayer, stageLayer } from './layer.js';
@@ -78,14 +78,15 @@ async function writeTar(path: string, source: AsyncIterable<Uint8Array>, options
   const hash = createHash('sha256');
   let size = 0;
   const file = await open(path, 'wx', 0o600);
+  const pool = chunkPool();
   let writing: Promise<unknown> = Promise.resolve();
   try {
-    for await (const chunk of decompress(counted.chunks())) {
+    for await (const chunk of decompress(counted.chunks(), pool)) {
       size += chunk.length;
       if (size > maxBytes || (size > suspectBytes && size > counted.size * maxRatio))
         throw tooLarge(size, counted.size);
       await writing;
-      writing = file.writeFile(chunk);
+      writing = file.writeFile(chunk).then(() => pool.give(chunk));
       writing.catch(() => {}); // awaited before the next one
       hash.update(chunk);
     }

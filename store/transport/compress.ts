@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { codecEngines, openEncoder } from '#native';
+import { BufferPool } from '../content/buffers.js';
 import { StoreError } from '../errors.js';
 import type { Layer } from '../types.js';
 import { mediaTypes } from '../words.js';
@@ -47,7 +48,8 @@ export function engineOf(compression: 'gzip' | 'estargz' | 'zstd'): string {
 }
 
 /**
- * The compressed layer, piece by piece. The tar is hashed on the way: after the last piece it is known to be the layer.
+ * The compressed layer, piece by piece, each good until the next one is asked for. The tar is hashed on the way: after the
+ * last piece it is known to be the layer.
  *
  * @param onRead called with the bytes of the tar that are done
  * @throws StoreError LAYER_DAMAGED: the tar is not what its diffID says, COMPRESSION_LEVEL
@@ -57,13 +59,17 @@ export async function* compressLayer(
   choice: CompressionChoice & { readonly compression: 'gzip' | 'zstd' },
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
-  const encode = await openEncoder(choice.compression, levelOf(choice));
-  const pieces = verifiedPieces(layer, pieceBytes[choice.compression]);
+  const encoder = await openEncoder(choice.compression, levelOf(choice));
+  const pieces = new BufferPool(pieceBytes[choice.compression]);
+  const outputs = new BufferPool(encoder.bound(pieceBytes[choice.compression]));
+  const encode = (piece: Buffer): Promise<Buffer> => encoder.encode(piece, outputs.take());
   let done = 0;
-  for await (const [piece, compressed] of sideBySide(pieces, encode)) {
+  for await (const [piece, compressed] of sideBySide(verifiedPieces(layer, pieces), encode)) {
     done += piece.length;
+    pieces.give(piece);
     onRead(done);
     yield compressed;
+    outputs.give(compressed);
   }
 }
 
@@ -91,14 +97,14 @@ export async function* sideBySide<T, R>(
   }
 }
 
-/** The tar in pieces. @throws StoreError LAYER_DAMAGED after the last one if it is not the layer */
-export async function* verifiedPieces(layer: Layer, pieceBytes: number): AsyncGenerator<Buffer> {
+/** The tar in pieces as large as the pool's buffers. @throws StoreError LAYER_DAMAGED after the last one if it is not the layer */
+export async function* verifiedPieces(layer: Layer, pool: BufferPool): AsyncGenerator<Buffer> {
   const file = await open(layer.tarPath, 'r');
   const hash = createHash('sha256');
   try {
     for (let offset = 0; offset < layer.size; ) {
-      const piece = Buffer.allocUnsafeSlow(Math.min(pieceBytes, layer.size - offset));
-      const { bytesRead } = await file.read(piece, 0, piece.length, offset);
+      const piece = pool.take();
+      const { bytesRead } = await file.read(piece, 0, Math.min(piece.length, layer.size - offset), offset);
       if (bytesRead === 0) break; // shorter than it was: the digest tells
       const read = piece.subarray(0, bytesRead);
       hash.update(read);

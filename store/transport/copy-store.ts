@@ -1,6 +1,7 @@
 // An image from one store into another.
 import { createReadStream } from 'node:fs';
 import { blobPath, findBlob, putBlob, recordCompression } from '../content/blob.js';
+import { BufferPool } from '../content/buffers.js';
 import type { Store } from '../content/handle.js';
 import { putManifest, readConfigBytes, readImage, readManifestBytes, uncompressed } from '../image/images.js';
 import { readIndex } from '../image/indexes.js';
@@ -58,7 +59,7 @@ async function copyImage(
     image.config,
     image.layers.map(uncompressed),
     (wanted) => {
-      return verifiedPieces(image.layers.find((layer) => layer.diffId === wanted.digest)!, 1 << 20);
+      return verifiedPieces(image.layers.find((layer) => layer.diffId === wanted.digest)!, new BufferPool(1 << 20));
     },
     options,
   );

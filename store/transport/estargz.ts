@@ -45,7 +45,8 @@ export async function* encodeEstargz(
   level: number,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Buffer, Estargz> {
-  const compress = await openEncoder('gzip', level);
+  const { bound, encode } = await openEncoder('gzip', level);
+  const compress = (bytes: Buffer): Promise<Buffer> => encode(bytes, Buffer.allocUnsafeSlow(bound(bytes.length)));
   const entries = scanTar(layer.tarPath, layer.size);
   const uncompressed = createHash('sha256');
   const toc = new Contents(entries);

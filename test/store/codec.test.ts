@@ -33,7 +33,7 @@ for (const [codec, level] of [
 ] as const) {
   test(`${codec} gives the bytes that its engine is known to give`, async () => {
     const engine = `${codec} by ${codecEngines()[codec]}`;
-    const bytes = await (await openEncoder(codec, level))(sample);
+    const bytes = await encodeWhole(codec, level, sample);
     if (known[engine] !== undefined) expect(sha256(bytes)).toBe(known[engine]);
     expect(execFileSync(codec, ['-dc'], { input: bytes, maxBuffer: 1 << 28 }).equals(sample)).toBe(true);
     expect((await collect(decompress(cut(bytes, [70_000])))).equals(sample)).toBe(true);
@@ -57,9 +57,8 @@ beforeAll(async () => {
 });
 
 test('gzip members in any number, of any size and kind, cut anywhere, are one stream', async () => {
-  const encode = { ours: await openEncoder('gzip', 1), best: await openEncoder('gzip', 9) };
   const member = fc.record({
-    by: fc.constantFrom('ours', 'best', 'zlib'),
+    by: fc.constantFrom('ours', 'zlib'),
     level: fc.integer({ min: 0, max: 9 }),
     start: fc.nat(1000),
     // Around the window and the chunks, and tiny.
@@ -76,7 +75,7 @@ test('gzip members in any number, of any size and kind, cut anywhere, are one st
         for (const { by, level, start, size } of members) {
           const piece = sample.subarray(start, start + size);
           plain.push(piece);
-          packed.push(by === 'zlib' ? gzipSync(piece, { level }) : await encode[by as 'ours' | 'best'](piece));
+          packed.push(by === 'zlib' ? gzipSync(piece, { level }) : await encodeWhole('gzip', level, piece));
         }
         const stream = Buffer.concat([...packed, Buffer.alloc(padding)]);
         expect((await collect(decompress(cut(stream, cuts)))).equals(Buffer.concat(plain))).toBe(true);
@@ -158,6 +157,11 @@ test('the version names the engines, and ISA-L inflates where it is installed', 
   const library = execFileSync('sh', ['-c', 'ldconfig -p || /sbin/ldconfig -p']).toString().includes('libisal.so.2');
   expect(haveIsal).toBe(library);
 });
+
+async function encodeWhole(codec: Codec, level: number, bytes: Buffer): Promise<Buffer> {
+  const { bound, encode } = await openEncoder(codec, level);
+  return encode(bytes, Buffer.alloc(bound(bytes.length)));
+}
 
 async function* cut(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Uint8Array> {
   for (let at = 0, i = 0; at < bytes.length; i++) {
