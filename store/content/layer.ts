@@ -8,7 +8,7 @@ import { existsSync, linkSync, mkdirSync, renameSync, statSync, writeFileSync } 
 import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import { encodeIndex } from '../format/index-encode.js';
-import { scanTar } from '../format/tar-scan.js';
+import { scanEntries } from '../format/tar-scan.js';
 import type { Layer, Lease } from '../types.js';
 import { type DiffId, parseDiffId } from '../words.js';
 import { damagedObject } from './damaged.js';
@@ -143,7 +143,7 @@ export function renewIndex(store: Store, diffId: DiffId): void {
 
 /** The index of a tar; null where none can say it. */
 export function indexOf(tar: string, size: number): Buffer | null {
-  return encodeIndex(scanTar(tar, size), size);
+  return encodeIndex(scanEntries(tar, size), size);
 }
 
 function fileSize(path: string): number | null {

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host } from '#native';
-import { scanTar } from '../format/tar-scan.js';
+import { scanEntries } from '../format/tar-scan.js';
 import { treeOps } from '../format/tree-ops.js';
 import type { Layer, Lease } from '../types.js';
 import type { DiffId } from '../words.js';
@@ -22,7 +22,7 @@ export async function makeTree(store: Store, lease: Lease, host: Host, layer: La
   store.requireWritable();
   const made = lease.path('tree');
   mkdirSync(made, { mode: 0o700 });
-  const ops = treeOps(scanTar(layer.tarPath, layer.size), layer.tarPath);
+  const ops = treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath);
   await withFaults(store.dir, () => host.applyTree(join(made, 'root'), ops));
   if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
   return root;

@@ -12,23 +12,27 @@ export interface ChunkPlan {
   /** A chunk has 512 << bits bytes. */
   readonly bits: number;
   readonly count: number;
-  write(image: Buffer, at: number): void;
 }
 
 /** Null where chunks can't express it. */
-export function planChunks(node: LayerNode): ChunkPlan | null {
+export function planChunks({ size, sparse }: LayerNode): ChunkPlan | null {
+  const bits = sparse ? sparseBits(sparse.realSize, sparse.pieces) : chunkBitsFor(size);
+  if (bits < 0) return null;
+  const count = Math.ceil((sparse ? sparse.realSize : size) / chunkBytes(bits));
+  return sparse && count > maxSparseChunks ? null : { bits, count };
+}
+
+export function writeChunks(image: Buffer, at: number, node: LayerNode, { bits, count }: ChunkPlan): void {
   const { size, dataOffset, sparse } = node;
-  if (sparse) return planSparse(sparse.realSize, sparse.pieces, dataOffset);
-  const bits = chunkBitsFor(size);
-  const count = Math.ceil(size / chunkBytes(bits));
-  return {
-    bits,
-    count,
-    write(image, at) {
-      const blocks = chunkBytes(bits) / blockSize;
-      for (let i = 0; i < count; i++) writeChunk(image, at + i * chunkIndexSize, dataOffset / blockSize + i * blocks);
-    },
-  };
+  const unit = chunkBytes(bits);
+  if (sparse) for (let i = 0; i < count; i++) writeChunk(image, at + i * chunkIndexSize, nullBlock);
+  let source = dataOffset;
+  for (const [offset, length] of sparse?.pieces ?? [[0, size] as const]) {
+    for (let done = 0; done < length; done += unit) {
+      writeChunk(image, at + ((offset + done) / unit) * chunkIndexSize, (source + done) / blockSize);
+    }
+    source += length;
+  }
 }
 
 /** One chunk for the whole file wherever that is possible. */
@@ -44,31 +48,14 @@ function chunkBytes(bits: number): number {
 
 type Pieces = readonly (readonly [offset: number, length: number])[];
 
-/** All pieces must start and end at chunk boundaries (the last may end with the file). */
-function planSparse(realSize: number, pieces: Pieces, dataOffset: number): ChunkPlan | null {
+/** All pieces must start and end at chunk boundaries (the last may end with the file); negative where they don't. */
+function sparseBits(realSize: number, pieces: Pieces): number {
   let bits = chunkBitsFor(realSize);
   for (const [offset, length] of pieces) {
     bits = Math.min(bits, boundaryBits(offset));
     if (offset + length !== realSize) bits = Math.min(bits, boundaryBits(length));
   }
-  if (bits < 0) return null;
-  const unit = chunkBytes(bits);
-  const count = Math.ceil(realSize / unit);
-  if (count > maxSparseChunks) return null;
-  return {
-    bits,
-    count,
-    write(image, at) {
-      for (let i = 0; i < count; i++) writeChunk(image, at + i * chunkIndexSize, nullBlock);
-      let source = dataOffset;
-      for (const [offset, length] of pieces) {
-        for (let done = 0; done < length; done += unit) {
-          writeChunk(image, at + ((offset + done) / unit) * chunkIndexSize, (source + done) / blockSize);
-        }
-        source += length;
-      }
-    },
-  };
+  return bits;
 }
 
 /** The largest `bits` whose chunks have a boundary at `offset`; -1 if not even blocks have. */

@@ -18,42 +18,35 @@ import {
   nullBlock,
   slotBits,
   superOffset,
+  xattrHeaderSize,
 } from './erofs.js';
-import { type ChunkPlan, maxSparseChunks, planChunks } from './index-chunks.js';
+import { type ChunkPlan, maxSparseChunks, planChunks, writeChunks } from './index-chunks.js';
 import { directoryBytes, sortedNames, writeDirectory } from './index-directory.js';
-import { encodeXattrs } from './index-xattrs.js';
+import { measureXattrs, writeXattrs } from './index-xattrs.js';
 import { type LayerNode, layerTree } from './layer-tree.js';
 
 /**
  * The index of a tar with these entries: the same bytes for the same entries and size.
  *
- * @param tarSize bytes of the tar; only what the mount reports as its size hangs on it
+ * @param tarSize bytes of the tar; up to its last content if left out
  * @returns null where EROFS can't say it: sparse members that don't lie at block boundaries or have very many pieces,
  *   attributes beyond 64 KiB, tars beyond 2 TiB or that lack the padding of their last content (the kernel reads whole blocks)
  * @throws StoreError TAR_*: see `layerTree`
  */
-export function encodeIndex(entries: readonly TarEntry[], tarSize = contentEnd(entries)): Buffer | null {
-  if (tarSize > nullBlock * blockSize || tarSize < contentEnd(entries)) return null;
-  const { root } = layerTree(entries);
+export function encodeIndex(entries: Iterable<TarEntry>, tarSize?: number): Buffer | null {
+  const { root, contentEnd } = layerTree(entries);
+  const size = tarSize ?? contentEnd;
+  if (size > nullBlock * blockSize || size < contentEnd) return null;
   const plan = place(root);
-  return plan === null ? null : write(plan, tarSize);
-}
-
-/** With its padding. */
-function contentEnd(entries: readonly TarEntry[]): number {
-  const last = entries.at(-1);
-  return last ? alignUp(last.dataOffset + storedSize(last), blockSize) : 0;
-}
-
-function storedSize({ size, sparse }: TarEntry): number {
-  return sparse ? sparse.pieces.reduce((sum, [, length]) => sum + length, 0) : size;
+  return plan === null ? null : write(plan, size);
 }
 
 interface Inode {
   readonly node: LayerNode;
   readonly parent: LayerNode;
   readonly compact: boolean;
-  readonly xattrs: Buffer | null;
+  /** With their header; 0 if there are none. */
+  readonly xattrBytes: number;
   /** Place in the image. */
   readonly at: number;
   readonly layout: number;
@@ -86,15 +79,15 @@ function place(root: LayerNode): Plan | null {
   let sparseChunks = 0;
 
   const add = (node: LayerNode, parent: LayerNode): boolean => {
-    const xattrs = encodeXattrs(node);
-    if (xattrs === 'too-large') return false;
+    const xattrBytes = measureXattrs(node);
+    if (xattrBytes === null) return false;
     const names = node.children && sortedNames(node.children.keys());
     const size = names ? directoryBytes(names) : node.type === 'symlink' ? node.linkTarget.length : node.size;
     const chunks = node.type === 'file' && size > 0 ? planChunks(node) : null;
     if (node.type === 'file' && size > 0 && chunks === null) return false;
     if (chunks && node.sparse) sparseChunks += chunks.count;
     const compact = isCompact(node, size, time);
-    const header = (compact ? 32 : 64) + (xattrs ? xattrs.length : 0);
+    const header = (compact ? 32 : 64) + xattrBytes;
     let at = alignUp(end, 1 << slotBits);
     let layout: number = layouts.plain;
     const dataBlock = dataBlocks;
@@ -115,7 +108,7 @@ function place(root: LayerNode): Plan | null {
     } else {
       end = at + header;
     }
-    inodes.set(node, { node, parent, compact, xattrs, at, layout, names, size, chunks, dataBlock });
+    inodes.set(node, { node, parent, compact, xattrBytes, at, layout, names, size, chunks, dataBlock });
     return true;
   };
 
@@ -187,10 +180,10 @@ function write({ rootAt, inodes, time, inodesEnd, dataBlocks }: Plan, tarSize: n
 
 /** Returns where the contents belong (of directories and symlinks). */
 function writeInode(image: Buffer, inode: Inode, number: number, firstDataBlock: number): number {
-  const { node, compact, xattrs, at, layout, size, chunks } = inode;
+  const { node, compact, xattrBytes, at, layout, size, chunks } = inode;
   const dataBlock = firstDataBlock + inode.dataBlock;
   image.writeUInt16LE((layout << 1) | (compact ? 0 : 1), at);
-  image.writeUInt16LE(xattrs ? 1 + (xattrs.length - 12) / 4 : 0, at + 2);
+  image.writeUInt16LE(xattrBytes > 0 ? 1 + (xattrBytes - xattrHeaderSize) / 4 : 0, at + 2);
   image.writeUInt16LE(typeBits(node) | node.mode, at + 4);
   const union = chunks
     ? chunkIndexes | chunks.bits
@@ -213,8 +206,8 @@ function writeInode(image: Buffer, inode: Inode, number: number, firstDataBlock:
     image.writeUInt32LE(node.nlink, at + 44);
   }
   let end = at + (compact ? 32 : 64);
-  if (xattrs) end += xattrs.copy(image, end);
-  if (chunks) chunks.write(image, alignUp(end, chunkIndexSize));
+  if (xattrBytes > 0) end += writeXattrs(image, end, node);
+  if (chunks) writeChunks(image, alignUp(end, chunkIndexSize), node, chunks);
   return layout === layouts.inline ? end : dataBlock * blockSize;
 }
 

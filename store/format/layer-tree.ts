@@ -6,6 +6,7 @@
 import type { RawPath, Xattr } from '#native';
 import { StoreError } from '../errors.js';
 import type { EntryType, TarEntry } from './entry.js';
+import { paddedSize } from './tar-block.js';
 import { quote } from './tar-path.js';
 import { imageXattrs, nameKind, whiteoutPrefix } from './whiteout.js';
 
@@ -37,10 +38,12 @@ export interface LayerNode {
 
 export interface LayerTree {
   readonly root: LayerNode;
+  /** Where in the tar the last content ends, with its padding. */
+  readonly contentEnd: number;
 }
 
 /** @throws StoreError TAR_HARDLINK_TARGET, TAR_WHITEOUT_INVALID, TAR_WHITEOUT_DEVICE */
-export function layerTree(entries: readonly TarEntry[]): LayerTree {
+export function layerTree(entries: Iterable<TarEntry>): LayerTree {
   const builder = new TreeBuilder();
   for (const entry of entries) builder.add(entry);
   return builder.finish();
@@ -62,9 +65,11 @@ class TreeBuilder {
   /** The directory of the entry before: most entries lie in the same one. */
   #lastPath = '';
   #lastDir: LayerNode = this.#root;
+  #contentEnd = 0;
 
   add(entry: TarEntry): void {
     const { path } = entry;
+    this.#contentEnd = entry.dataOffset + paddedSize(storedSize(entry)); // contents lie in the order of entries
     if (path === '') {
       setMeta(this.#root, entry);
       return;
@@ -93,7 +98,7 @@ class TreeBuilder {
       else if (added.type === 'dir') added.opaque = true; // the lower one is gone, this one is new
     }
     countLinks(this.#root);
-    return { root: this.#root };
+    return { root: this.#root, contentEnd: this.#contentEnd };
   }
 
   /** True if the entry is a marker (or nothing at all), false if it is a file. */
@@ -168,6 +173,10 @@ class TreeBuilder {
     for (const part of path.split('/')) node = node?.children?.get(part);
     return node;
   }
+}
+
+function storedSize({ size, sparse }: TarEntry): number {
+  return sparse ? sparse.pieces.reduce((sum, [, length]) => sum + length, 0) : size;
 }
 
 /** The directory `name` in `parent`, made where there is none. In place of another file it has nothing to merge with below. */

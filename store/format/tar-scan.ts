@@ -22,16 +22,21 @@ const maxEntries = 4_000_000;
  * @throws StoreError TAR_*: whatever is wrong with it, with the offset
  */
 export function scanTar(path: string, size?: number): TarEntry[] {
+  return [...scanEntries(path, size)];
+}
+
+/** The same one by one: a layer of a million members shouldn't have them all in memory at once. */
+export function* scanEntries(path: string, size?: number): Generator<TarEntry> {
   const fd = openSync(path, 'r');
   try {
-    return scanBlocks(new TarWindow(fd, size ?? fstatSync(fd).size));
+    yield* scanBlocks(new TarWindow(fd, size ?? fstatSync(fd).size));
   } finally {
     closeSync(fd);
   }
 }
 
-function scanBlocks(tar: TarWindow): TarEntry[] {
-  const entries: TarEntry[] = [];
+function* scanBlocks(tar: TarWindow): Generator<TarEntry> {
+  let count = 0;
   let globals: PaxRecords | null = null;
   let pending = nothing;
   let offset = 0;
@@ -53,10 +58,10 @@ function scanBlocks(tar: TarWindow): TarEntry[] {
     } else if (flag === 'K') {
       pending = { ...pending, longLink: untilNul(extension(tar, at, offset)) };
     } else if (flag !== volumeLabel) {
-      if (entries.length === maxEntries) throw tooManyEntries();
+      if (count++ === maxEntries) throw tooManyEntries();
       const extensions = globals !== null && pending.pax === null ? { ...pending, pax: globals } : pending;
       const { entry, end } = readMember(tar, at, offset, extensions);
-      entries.push(entry);
+      yield entry;
       pending = nothing;
       offset = end;
       continue;
@@ -64,7 +69,6 @@ function scanBlocks(tar: TarWindow): TarEntry[] {
     offset += blockSize + (flag === volumeLabel ? 0 : paddedSize(sizeField(tar, at, offset)));
   }
   if (pending !== nothing) throw truncated(offset);
-  return entries;
 }
 
 const nothing: Extensions = { pax: null, longName: null, longLink: null };

@@ -11,7 +11,7 @@ import { overlayNotes } from './overlay-notes.js';
  *
  * @throws StoreError TAR_*: see `layerTree`
  */
-export function treeOps(entries: readonly TarEntry[], tarPath: string): ApplyOp[] {
+export function treeOps(entries: Iterable<TarEntry>, tarPath: string): ApplyOp[] {
   const { root } = layerTree(entries);
   const tar = { root: dirname(tarPath), path: rawPath(basename(tarPath)) };
   const ops: ApplyOp[] = [{ op: 'dir', path: '' as RawPath, meta: metaOf(root) }];

@@ -1,10 +1,10 @@
 // A layer that no index can express, read from its tar.
 import type { LayerSource, NodeFacts, NodeId, NodeKind } from './layer-source.js';
 import { type LayerNode, layerTree } from './layer-tree.js';
-import { scanTar } from './tar-scan.js';
+import { scanEntries } from './tar-scan.js';
 
 export function readTreeSource(tarPath: string): LayerSource {
-  const { root } = layerTree(scanTar(tarPath));
+  const { root } = layerTree(scanEntries(tarPath));
   const nodes: LayerNode[] = [];
   const ids = new Map<LayerNode, NodeId>();
   const idOf = (node: LayerNode): NodeId => {
