@@ -77,6 +77,11 @@ export class Database {
     });
   }
 
+  /** A copy of it as it is now, to a file that does not exist. */
+  copyTo(path: string): void {
+    this.#sql.run('VACUUM INTO ?', path);
+  }
+
   /** Moves the log into the database proper; waits for the disk. */
   checkpoint(): void {
     this.#sql.all('PRAGMA wal_checkpoint(TRUNCATE)');

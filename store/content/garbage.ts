@@ -26,6 +26,7 @@ import { flushLog } from './flush.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
 import { findDeadLeases, sweepLeases, whileLocked } from './lease.js';
+import { dropOldBackups } from './migrate.js';
 import * as paths from './paths.js';
 import { defaultPolicies, judge, type PrunePolicy, type Verdict } from './prune-policy.js';
 import { emptyQuarantine } from './quarantine.js';
@@ -57,6 +58,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   const { dir } = store;
   await sweepLeases(dir);
   if (options.quarantine) emptyQuarantine(dir);
+  dropOldBackups(dir);
   let bytes = await emptyTrashNow(dir, options.host);
   const verdicts = await judgeCache(store, options.policies);
   let counts: Omit<Freed, 'bytes'>;

@@ -10,6 +10,7 @@ import { applyFlushed, flushStore, startFlush } from './flush.js';
 import { makeDirectories, readFormat, refuseNewer, writeFormat } from './format-file.js';
 import { Store, type StoreOptions } from './handle.js';
 import { sweepLeases, whileLocked } from './lease.js';
+import { migrateStore } from './migrate.js';
 import * as paths from './paths.js';
 import { rebuildDatabase } from './rebuild.js';
 import { recoverUnflushed } from './recover.js';
@@ -40,19 +41,13 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     const swept = await sweepLeases(root);
     const createNow = (): Promise<void> => whileLocked(root, 'exclusive', () => createDatabase(root, engine, boot));
     if (!fs.existsSync(paths.databasePath(root))) await createNow();
-    let database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
-    if (database.version() === 0) {
-      // Cut to nothing: no less lost than one that is not there.
-      database.close();
-      await createNow();
-      database = openDatabase(engine, paths.databasePath(root), boot);
-    }
+    const database = openFull(root, options, () => openDatabase(engine, paths.databasePath(root), boot));
     const store = new Store({ dir: root, readOnly: false, database, options, finish: finishStore });
     refuseNewer(root, database.version(), schemaVersion);
-    // After a power cut the file may be there, and its tables not.
+    // After a power cut, or cut to nothing, the file may be there and its tables not.
     if (database.version() === 0)
       await whileLocked(root, 'exclusive', () => database.create(() => rebuildDatabase(root, database)));
-    database.migrate();
+    await migrateStore(root, database, options);
     applyFlushed(store);
     await recoverUnflushed(store);
     if (swept || trashForgotten(root)) await emptyTrash(root);

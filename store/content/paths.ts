@@ -5,6 +5,8 @@ import type { DiffId, Digest } from '../words.js';
 
 export const formatPath = (dir: string): string => join(dir, 'format.json');
 export const databasePath = (dir: string): string => join(dir, 'meta.db');
+/** The database as it was when a store of this version was brought up to date. */
+export const backupPath = (dir: string, version: number): string => join(dir, `meta.db.v${version}`);
 /** Held shared while something is published, exclusively while something is collected. */
 export const lockPath = (dir: string): string => join(dir, 'lock');
 export const layersDir = (dir: string): string => join(dir, 'layers', 'sha256');

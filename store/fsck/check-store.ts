@@ -8,6 +8,7 @@ import { hasCode, storeFault } from '../content/faults.js';
 import { flushStore } from '../content/flush.js';
 import { Store } from '../content/handle.js';
 import { openLease } from '../content/lease.js';
+import { migrateStore } from '../content/migrate.js';
 import { listQuarantine, type Quarantined } from '../content/quarantine.js';
 import { recoverUnflushed } from '../content/recover.js';
 import { makeReserve } from '../content/reserve.js';
@@ -78,7 +79,8 @@ async function checkAll(dir: string, options: CheckOptions): Promise<CheckReport
   for (const problem of basics.problems) findings.push(repair ? await mended(problem) : toFinding(problem, null));
   const database = repair && !basics.isOwn ? await reopen(dir) : basics.database;
   if (database === null) return reportOf(dir, findings, null);
-  database.migrate();
+  if (writable && (repair || basics.isOwn)) await migrateStore(dir, database);
+  else database.migrate();
   // Whatever is called through it by mistake, a check writes nothing.
   const store = new Store({ dir, readOnly: !repair, database, options: {}, finish: async () => {} });
   const host = hostOnce(options.host);
