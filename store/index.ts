@@ -42,6 +42,13 @@ export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
 export { type DiskSpace, diskSpace } from './content/disk-space.js';
 export { type DroppedForms, dropForms } from './content/drop-forms.js';
+export {
+  type DuplicateGroup,
+  type DuplicatePlace,
+  type Duplicates,
+  type DuplicatesOptions,
+  findDuplicates,
+} from './content/duplicates.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';

@@ -15,9 +15,12 @@ import { type Cli, collect } from './cli.js';
 import { ago, humanBytes, table } from './table.js';
 
 interface DfOptions {
+  readonly duplicates?: boolean;
   readonly filter?: readonly string[];
   readonly format: 'table' | 'json';
+  readonly minSize?: string;
   readonly store?: string;
+  readonly top?: string;
   readonly verbose?: boolean;
 }
 
@@ -30,6 +33,9 @@ export function configure(command: Command): void {
       'instead of all this, these entries of the build cache: id, type, description, until, inuse, shared, …',
       collect,
     )
+    .option('--duplicates', 'instead, identical files of several layers, or several in one; -v: all their places')
+    .option('--min-size <size>', 'of duplicates: leave out smaller files')
+    .option('--top <n>', 'of duplicates: so many, those that waste most (default: 20)')
     .addHelpText(
       'after',
       `
@@ -38,6 +44,7 @@ is the part of OWN that the build cache would keep. FORMS are indexes and trees,
 
 examples:
   tsbuild df
+  tsbuild df --duplicates --min-size 100kb
   tsbuild du --filter type=exec.cachemount`,
     );
 }
@@ -45,6 +52,11 @@ examples:
 export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<DfOptions>();
   const store = await cli.openStore(options.store);
+  if (options.duplicates) {
+    const { showDuplicates } = await import('./df-duplicates.js');
+    await showDuplicates(cli, store, options);
+    return 0;
+  }
   if (options.filter) {
     const entries = await measuredEntries(store, options.filter);
     if (options.format === 'json') for (const entry of entries) cli.out(`${JSON.stringify(withoutFiles(entry))}\n`);

@@ -89,6 +89,7 @@ const places: Readonly<Record<string, StorePart>> = {
   'meta.db-shm': 'databaseBytes',
   'meta.db-journal': 'databaseBytes',
   tmp: 'unfinishedBytes',
+  uploads: 'unfinishedBytes',
   trash: 'trashBytes',
   quarantine: 'quarantineBytes',
   reserve: 'reserveBytes',
@@ -153,6 +154,20 @@ export function diskUsage(store: Store): DiskUsage {
 
 /** Directories whose parts are told one by one. */
 const opened = new Set(['', 'layers', 'blobs', 'cache']);
+
+/** Images that have a layer, by their names, or their digest where they have none. */
+export function layerUsers(store: Store): ReadonlyMap<DiffId, readonly string[]> {
+  const users = new Map<DiffId, string[]>();
+  for (const { digest, references, layers } of imagesOf(store)) {
+    const names = references.length > 0 ? references : [digest];
+    for (const id of layers) {
+      const known = users.get(id);
+      if (known === undefined) users.set(id, [...names]);
+      else known.push(...names);
+    }
+  }
+  return users;
+}
 
 const noBytes: ObjectBytes = { tarBytes: 0, indexBytes: 0, treeBytes: 0, compressedBytes: 0, documentBytes: 0 };
 const noParts: Readonly<Record<StorePart, number>> = {

@@ -31,7 +31,7 @@ export function openLayerSources(): LayerSources {
   const known = new Map<string, LayerSource>();
   return {
     read(layer) {
-      const source = known.get(layer.tarPath) ?? readSource(layer);
+      const source = known.get(layer.tarPath) ?? readLayerSource(layer);
       known.set(layer.tarPath, source);
       return source;
     },
@@ -44,13 +44,14 @@ export function openLayerSources(): LayerSources {
  */
 export function visibleLayers(layers: readonly Layer[]): readonly Layer[] {
   for (let i = layers.length - 1; i > 0; i--) {
-    const source = readSource(layers[i]!);
+    const source = readLayerSource(layers[i]!);
     if (source.isOpaque(source.root)) return layers.slice(i);
   }
   return layers;
 }
 
-function readSource({ indexPath, tarPath }: Layer): LayerSource {
+/** A layer by itself, from its index or, where it has none, its tar. */
+export function readLayerSource({ indexPath, tarPath }: Layer): LayerSource {
   return indexPath === null ? readTreeSource(tarPath) : readIndexSource(indexPath);
 }
 

@@ -64,5 +64,35 @@ for (const person of people()) {
       assert.match(text, /^[0-9a-f]{12} .*odd:1, odd:2.*\(build cache\)$/m);
       assert.match(text, /^total +\S+[kMG]B$/m);
     });
+
+    test('df --duplicates tells what lies in several layers', async () => {
+      const steps =
+        'RUN head -c 400000 /dev/zero > /zeros; ln /zeros /linked\nRUN cp /zeros /copy; echo x > /small\nRUN cp /zeros /third; echo x > /again';
+      const env = { TSBUILD_STORE: join(person.dir('store'), 's') };
+      output(await person.run(['-q', '-t', 'twice:1', '.'], { env, cwd: context(person, steps) }));
+      const df = async (...args: string[]): Promise<string> =>
+        output(await person.run(['df', '--duplicates', ...args], { env }));
+      const text = await df('--min-size', '100');
+      assert.match(text, /^WASTED +FILES +EACH +WHERE\n800kB +3 +400kB +\w+ \(\w{12} of twice:1\) and 2 more$/m);
+      assert.match(text, /^2 of \d+ files in 4 layers lie there again: 800kB$/m);
+      const places = await df('--verbose', '--top', '1');
+      for (const path of ['(zeros|linked)', 'copy', 'third']) {
+        assert.match(places, new RegExp(`${path} \\(\\w{12} of twice:1\\)$`, 'm'));
+      }
+      const found = JSON.parse(await df('--format', 'json')) as { wastedBytes: number; groups: { bytes: number }[] };
+      assert.equal(found.wastedBytes, 800_002);
+      assert.deepEqual(
+        found.groups.map(({ bytes }) => bytes),
+        [400_000, 2],
+      );
+      for (const wrong of [
+        ['--top', 'all'],
+        ['--min-size', 'big'],
+      ]) {
+        const { code, stderr } = await person.run(['df', '--duplicates', ...wrong], { env });
+        assert.equal(code, 2);
+        assert.match(stderr, /^error\[USAGE\]: --(top all is no number|min-size big is no size)/);
+      }
+    });
   });
 }
