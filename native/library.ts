@@ -6,8 +6,6 @@ import { nativeFile } from './locate.js';
 export interface Library {
   /** Executes one batch on a worker thread. */
   run(verb: 'walk' | 'assemble' | 'hash' | 'remove', request: Buffer): Promise<Buffer>;
-  /** flock(2); 0 or an errno. */
-  lock(fd: number, mode: number): number;
   /** Another function of the library, by its C declaration. */
   readonly func: LibraryHandle['func'];
 }
@@ -51,7 +49,6 @@ async function load(): Promise<Library> {
           }
         });
       }),
-    lock: library.func('int tsb_lock(int fd, int mode)') as (fd: number, mode: number) => number,
     func: library.func.bind(library),
   };
 }

@@ -3,7 +3,7 @@ import { constants as osConstants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getSystemErrorName } from 'node:util';
 import { SystemError } from './errors.js';
-import { openLibrary } from './library.js';
+import { nativeFile } from './locate.js';
 
 export interface FileLock {
   readonly path: string;
@@ -18,11 +18,11 @@ export interface FileLock {
  * @throws SystemError LOCK_FAILED
  */
 export async function lockFile(path: string, mode: 'shared' | 'exclusive', wait: boolean): Promise<FileLock | null> {
-  const library = await openLibrary();
+  const { lock } = openAddon();
   // Polling, for a blocked flock would hold one of few worker threads, and its holder may be this process.
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
     const fd = openLockFile(path);
-    const errno = library.lock(fd, mode === 'shared' ? 0 : 1);
+    const errno = lock(fd, mode === 'shared' ? 0 : 1);
     if (errno === 0 && isStill(path, fd)) return heldLock(path, fd);
     closeSync(fd);
     if (errno === 0) continue; // unlinked between open and flock: nobody else will find our inode
@@ -30,6 +30,21 @@ export async function lockFile(path: string, mode: 'shared' | 'exclusive', wait:
     if (!wait) return null;
     await sleep(pauseMs);
   }
+}
+
+interface Addon {
+  /** flock(2) without waiting, 0 shared, 1 exclusive; 0 or an errno. */
+  lock(fd: number, mode: 0 | 1): number;
+}
+
+let addon: Addon | undefined;
+
+function openAddon(): Addon {
+  if (addon !== undefined) return addon;
+  const module: { exports: unknown } = { exports: {} };
+  process.dlopen(module, nativeFile('lock.node'));
+  addon = module.exports as Addon;
+  return addon;
 }
 
 function openLockFile(path: string): number {

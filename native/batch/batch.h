@@ -26,9 +26,6 @@ TSB_EXPORT uint8_t *tsb_hash(const uint8_t *request, size_t length);
 TSB_EXPORT uint8_t *tsb_remove(const uint8_t *request, size_t length);
 TSB_EXPORT void tsb_free(uint8_t *reply);
 
-/* flock(2) without waiting: mode 0 shared, 1 exclusive, 2 unlock. Returns 0 or an errno. */
-TSB_EXPORT int tsb_lock(int fd, int mode);
-
 /* `walk|assemble|hash|apply|remove` (the last argument): the request on standard input, the reply
  * on standard output. Returns the exit status: 0 if a reply was written, be it an error. */
 int tsb_batch_main(int argc, char **argv);

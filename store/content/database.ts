@@ -231,6 +231,12 @@ export class Database {
     );
   }
 
+  /** Dates a tag anew that points at `digest` and is on the disk; false if there is none. */
+  touchTag(reference: string, digest: Digest): boolean {
+    const update = 'UPDATE tags SET updated_ms = ?3 WHERE reference = ?1 AND digest = ?2 AND flushed = 1';
+    return this.#sql.run(update, reference, digest, Date.now()) > 0;
+  }
+
   tag(reference: string): TagRow | null {
     const row = this.#sql.get('SELECT * FROM tags WHERE reference = ?', reference);
     return row ? tagRow(row) : null;

@@ -1,6 +1,6 @@
 // Tags: names that point at images. The row counts; tags/<hash>.json beside it is there for rebuilding a lost database.
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { StoreError } from '../errors.js';
 import type { Digest } from '../words.js';
 import { storeFault } from './faults.js';
@@ -16,16 +16,18 @@ import type { TagRow } from './schema.js';
 export function setTag(store: Store, reference: string, digest: Digest): void {
   store.requireWritable();
   try {
-    store.database.transaction(() => {
+    const isThere = store.database.transaction(() => {
       if (store.database.blob(digest) === null) {
         throw new StoreError('IMAGE_MISSING', {
           message: `can't tag ${digest} as ${reference}: the store holds no such image`,
           hint: "see 'tsbuild images' for those it holds",
         });
       }
+      if (store.database.touchTag(reference, digest)) return true;
       store.database.putTag(reference, digest);
+      return false;
     });
-    copyTag(store, reference, digest);
+    if (!isThere || !existsSync(tagFile(store.dir, reference))) copyTag(store, reference, digest);
   } catch (error) {
     throw storeFault(error, store.dir);
   }

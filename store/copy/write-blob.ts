@@ -49,10 +49,12 @@ export async function writeBlobAt(
 }
 
 async function writeAll(file: FileHandle, parts: readonly Uint8Array[], at: number): Promise<void> {
-  const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
-  }
+  const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+  const { bytesWritten } = await file.writev(parts, at);
+  if (bytesWritten === bytes) return;
+  // A disk that fills up, or a signal, cuts it short: the next write tells, or goes on.
+  const rest = Buffer.concat(parts).subarray(bytesWritten);
+  await writeAll(file, [rest], at + bytesWritten);
 }
 
 /**

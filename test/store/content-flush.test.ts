@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findLayer, flushStore, importLayer, openLease, openStore, putBlob, type Store } from '#store';
@@ -80,6 +80,25 @@ test('flushed rows are believed after a reboot', async () => {
   const after = await openStore(dir, { bootId: 'second' });
   expect(findLayer(after, image.layer.diffId)).not.toBeNull();
   await after.close();
+});
+
+test('a name given again where it points has nothing to flush, and gets its copy back if that is missing', async () => {
+  const dir = join(tempDir(), 'store');
+  const store = await openStore(dir);
+  const { manifest } = await writeImage(store, 'again');
+  await flushStore(store);
+  const copy = join(dir, 'tags', readdirSync(join(dir, 'tags'))[0]!);
+  const { ino } = statSync(copy);
+  const { updatedMs } = store.database.tag('app:1')!;
+  await new Promise((resolve) => setTimeout(resolve, 2));
+  setTag(store, 'app:1', manifest);
+  expect(statSync(copy).ino).toBe(ino);
+  expect(store.database.tag('app:1')!.updatedMs).toBeGreaterThan(updatedMs);
+  expect(store.database.unflushed('this boot').tags).toEqual([]);
+  rmSync(copy);
+  setTag(store, 'app:1', manifest);
+  expect(JSON.parse(readFileSync(copy, 'utf8'))).toEqual({ reference: 'app:1', digest: manifest });
+  await store.close();
 });
 
 test('closing starts a flusher that outlives it, and the next opening marks what it wrote', async () => {
