@@ -106,6 +106,7 @@ export {
   readManifestBytes,
 } from './image/images.js';
 export { type Attached, putIndex, readIndex, type StoredIndex } from './image/indexes.js';
+export { plainText } from './image/plain-text.js';
 export { architectures, formatPlatform, normalPlatform, operatingSystems } from './image/platform-names.js';
 export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
 export {
@@ -138,7 +139,7 @@ export { importLayout, type LayoutOptions } from './transport/layout-import.js';
 export { logIn, logOut } from './transport/login.js';
 export { prepareImage } from './transport/outgoing.js';
 export type { OnProgress, TransferProgress } from './transport/progress.js';
-export { type PullOptions, pullImage, readRemoteConfig } from './transport/pull.js';
+export { type PullOptions, pullImage, readReferrers, readRemoteConfig } from './transport/pull.js';
 export { type PushOptions, pushImage, pushIndex, type SentImage } from './transport/push.js';
 export type { ReceiveOptions } from './transport/receive.js';
 export { httpOptions, type RegistryOptions } from './transport/registry-access.js';

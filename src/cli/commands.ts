@@ -26,6 +26,10 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   pull: { summary: 'fetch an image from a registry, a layout or another store', load: () => import('./pull.js') },
   push: { summary: 'send an image to a registry, another store or an OCI layout', load: () => import('./push.js') },
+  referrers: {
+    summary: 'list what refers to an image in its registry: signatures, bills of materials',
+    load: () => import('./referrers.js'),
+  },
   login: { summary: 'log in to a registry', load: () => import('./login.js') },
   logout: { summary: 'forget the password of a registry', load: () => import('./logout.js') },
   copy: {

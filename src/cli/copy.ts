@@ -14,6 +14,7 @@ import {
   type PushOptions,
   pushImage,
   type Reference,
+  type RegistryOptions,
   readImage,
   readIndex,
 } from '#store';
@@ -22,12 +23,13 @@ import { parsePlatform } from '../platform/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { type ImageAddress, parseAddress } from './image-address.js';
 import { compressionLevel } from './level-option.js';
-import { Ends, type OpenOptions, openDestination, openSource, openStoreAt } from './open-address.js';
+import { Ends, openDestination, openSource, openStoreAt } from './open-address.js';
 import { nearestNamed } from './open-image.js';
-import { transferProgress } from './transfer.js';
+import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
+import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { writeResult } from './write-result.js';
 
-interface CopyCommand {
+interface CopyCommand extends RegistryFlags, TransferFlags {
   readonly all?: boolean;
   readonly platform?: readonly string[];
   readonly format?: 'oci' | 'v2s2';
@@ -39,23 +41,28 @@ interface CopyCommand {
   readonly forceCompression?: boolean;
   readonly preserveDigests?: boolean;
   readonly digestfile?: string;
-  readonly plainHttp?: boolean;
+  readonly srcAuthfile?: string;
+  readonly destAuthfile?: string;
+  readonly srcCertDir?: string;
+  readonly destCertDir?: string;
   readonly srcPlainHttp?: boolean;
   readonly destPlainHttp?: boolean;
-  readonly quiet?: boolean;
+  readonly srcTlsVerify: boolean;
+  readonly destTlsVerify: boolean;
   readonly store?: string;
 }
 
 export const elsewhere: Readonly<Record<string, string>> = {
   '--multi-arch': 'all of an index is copied unless --platform says otherwise',
-  '--src-tls-verify':
-    'allow plain HTTP with --src-plain-http; name your own certificate authority in TSBUILD_EXTRA_CA_CERTS',
-  '--dest-tls-verify':
-    'allow plain HTTP with --dest-plain-http; name your own certificate authority in TSBUILD_EXTRA_CA_CERTS',
+  ...passwordsElsewhere,
+  '--src-creds': passwordsElsewhere['--creds']!,
+  '--dest-creds': passwordsElsewhere['--creds']!,
   '--sign-by': 'sign the image where it is, with a tool for that, such as cosign',
   '--override-arch': '--platform os/arch chooses one image of an index',
   '--override-os': '--platform os/arch chooses one image of an index',
 };
+
+export { registrySwitches as prepare } from './registry-options.js';
 
 export function configure(command: Command): void {
   command
@@ -81,14 +88,22 @@ export function configure(command: Command): void {
     .addOption(new Option('--dest-compress-level <n>').argParser(compressionLevel).hideHelp())
     .addOption(new Option('--dest-decompress', "skopeo's word for --compression none").hideHelp())
     .option('--preserve-digests', 'fail rather than change a byte of a manifest')
-    .option('--digestfile <file>', 'write the digest at the destination to a file')
-    .option('--plain-http', 'speak plain HTTP to registries that are not on this machine')
-    .option('--src-plain-http', 'to that of the source only')
-    .option('--dest-plain-http', 'to that of the destination only')
-    .option('-q, --quiet', 'print the digest only')
-    .addHelpText(
-      'after',
-      `
+    .option('--digestfile <file>', 'write the digest at the destination to a file');
+  addRegistryOptions(command);
+  for (const [end, what] of [
+    ['src', 'source'],
+    ['dest', 'destination'],
+  ]) {
+    command
+      .option(`--${end}-authfile <file>`, `--authfile for the ${what} only`)
+      .option(`--${end}-cert-dir <dir>`, `--cert-dir for the ${what} only`)
+      .option(`--no-${end}-tls-verify`, `--tls-verify=false for the ${what} only`)
+      .option(`--${end}-plain-http`, `--plain-http for the ${what} only`);
+  }
+  addTransferOptions(command);
+  command.addHelpText(
+    'after',
+    `
 An index is copied as a whole, byte for byte, with all its platforms and attestations.
 
 examples:
@@ -96,7 +111,7 @@ examples:
   tsbuild copy docker://localhost:5000/app:1 oci:/tmp/app:1
   tsbuild copy --platform linux/arm64 docker://localhost:5000/app:1 docker-archive:app.tar:app:1
   tsbuild copy app:1 oci-archive:- | ssh host podman load`,
-    );
+  );
 }
 
 export async function run(cli: Cli, command: Command): Promise<number> {
@@ -109,43 +124,74 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     throw new UsageError('USAGE', { message: 'both --all and --platform are given', hint: 'leave one of them out' });
   }
   const conversion = conversionOf(options);
-  const onProgress = transferProgress(cli, options.quiet === true);
-  const common = { store: options.store, onProgress };
   const ends = new Ends(cli);
-  const report = (digest: string): void => {
+  try {
+    const digest = await withTransferReport(cli, options, ({ onProgress }) =>
+      copyBetween(ends, options, { from, to, source, destination, platforms, conversion, onProgress }),
+    );
     if (options.digestfile !== undefined) writeResult('--digestfile', options.digestfile, digest);
     const say = 'file' in destination && destination.file === '-' ? cli.err : cli.out;
     say(options.quiet ? `${digest}\n` : `copied ${from} to ${to} ${digest}\n`);
-  };
-  try {
-    const destPlainHttp = options.plainHttp || options.destPlainHttp ? true : undefined;
-    if (source.transport === 'store' && destination.transport === 'docker' && !platforms && !options.preserveDigests) {
-      const sending = { ...conversion, plainHttp: destPlainHttp, onProgress };
-      const digest = await pushStored(ends, source, options.store, destination.reference, sending);
-      if (digest !== null) {
-        report(digest);
-        return 0;
-      }
-    }
-    const opening: OpenOptions = { ...common, plainHttp: options.plainHttp || options.srcPlainHttp ? true : undefined };
-    const opened = await openSource(ends, source, opening);
-    const target = await openDestination(ends, destination, to, nameAt(source), {
-      ...common,
-      plainHttp: destPlainHttp,
-    });
-    const copying = copyImage(opened, target, {
-      platforms,
-      onProgress,
-      signal: cli.signal,
-      preserveDigests: options.preserveDigests,
-      convert: converter(opened, target, conversion, ends, onProgress),
-    });
-    const { descriptor } = await unlessInterrupted(copying, cli.signal);
-    report(descriptor.digest);
   } finally {
     await ends.close();
   }
   return 0;
+}
+
+interface Copying {
+  readonly from: string;
+  readonly to: string;
+  readonly source: ImageAddress;
+  readonly destination: ImageAddress;
+  readonly platforms: ReturnType<typeof parsePlatform>[] | undefined;
+  readonly conversion: Conversion;
+  readonly onProgress: OnProgress;
+}
+
+/** @returns the digest at the destination */
+async function copyBetween(ends: Ends, options: CopyCommand, copying: Copying): Promise<Digest> {
+  const { to, source, destination, platforms, conversion, onProgress } = copying;
+  const common = { store: options.store, onProgress };
+  const access = accessOf(options);
+  if (source.transport === 'store' && destination.transport === 'docker' && !platforms && !options.preserveDigests) {
+    const sending = { ...conversion, ...access.destination, onProgress };
+    const digest = await pushStored(ends, source, options.store, destination.reference, sending);
+    if (digest !== null) return digest;
+  }
+  const opened = await openSource(ends, source, { ...common, access: access.source });
+  const target = await openDestination(ends, destination, to, nameAt(source), {
+    ...common,
+    access: access.destination,
+  });
+  const moving = copyImage(opened, target, {
+    platforms,
+    onProgress,
+    signal: ends.cli.signal,
+    preserveDigests: options.preserveDigests,
+    convert: converter(opened, target, conversion, ends, onProgress),
+  });
+  return (await unlessInterrupted(moving, ends.cli.signal)).descriptor.digest;
+}
+
+/** How each end is reached: an option of its own goes before the one for both. */
+function accessOf(options: CopyCommand): { source: RegistryOptions; destination: RegistryOptions } {
+  const { plainHttp, authfile, certDir } = options;
+  return {
+    source: registryOptions({
+      ...options,
+      authfile: options.srcAuthfile ?? authfile,
+      certDir: options.srcCertDir ?? certDir,
+      plainHttp: plainHttp || options.srcPlainHttp,
+      tlsVerify: options.tlsVerify && options.srcTlsVerify,
+    }),
+    destination: registryOptions({
+      ...options,
+      authfile: options.destAuthfile ?? authfile,
+      certDir: options.destCertDir ?? certDir,
+      plainHttp: plainHttp || options.destPlainHttp,
+      tlsVerify: options.tlsVerify && options.destTlsVerify,
+    }),
+  };
 }
 
 /**

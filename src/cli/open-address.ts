@@ -19,6 +19,7 @@ import {
   openOciArchiveSource,
   openRegistrySource,
   openStoreSource,
+  type RegistryOptions,
   registryDestination,
   type Scratch,
   type Store,
@@ -32,7 +33,7 @@ import { nearestNamed } from './open-image.js';
 
 export interface OpenOptions {
   readonly store: string | undefined;
-  readonly plainHttp: boolean | undefined;
+  readonly access: RegistryOptions;
   readonly onProgress: Parameters<typeof openStoreSource>[4];
 }
 
@@ -78,10 +79,9 @@ export async function openSource(ends: Ends, address: ImageAddress, options: Ope
 }
 
 async function sourceAt(ends: Ends, address: ImageAddress, options: OpenOptions): Promise<ImageSource> {
-  const { plainHttp } = options;
   switch (address.transport) {
     case 'docker':
-      return openRegistrySource(address.reference, { plainHttp });
+      return openRegistrySource(address.reference, options.access);
     case 'oci':
       return openLayoutSource(address.dir, address.tag);
     case 'oci-archive':
@@ -126,7 +126,7 @@ export async function openDestination(
 ): Promise<ImageDestination> {
   switch (address.transport) {
     case 'docker':
-      return registryDestination(address.reference, { plainHttp: options.plainHttp });
+      return registryDestination(address.reference, options.access);
     case 'oci':
       return layoutDestination(address.dir, address.tag);
     case 'oci-archive':

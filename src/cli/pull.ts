@@ -18,18 +18,18 @@ import {
   tagImage,
 } from '#store';
 import { hostPlatform, parsePlatform, requirePlatform } from '../platform/index.js';
+import type { TransferReport } from '../report/index.js';
 import { resolveBase } from '../source/index.js';
 import { openAutomaticGc } from './automatic-gc.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
-import { transferProgress } from './transfer.js';
+import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { underLease } from './under-lease.js';
 
-interface PullCommand extends RegistryFlags {
+interface PullCommand extends RegistryFlags, TransferFlags {
   readonly tag?: readonly string[];
   readonly platform?: string;
-  readonly quiet?: boolean;
   readonly store?: string;
 }
 
@@ -51,8 +51,8 @@ export function configure(command: Command): void {
       'name it has here (default: the name it has there); may be given several times',
       collect,
     )
-    .option('--platform <os/arch[/variant]>', "which image of an index (default: this machine's)")
-    .option('-q, --quiet', 'print the image digest only');
+    .option('--platform <os/arch[/variant]>', "which image of an index (default: this machine's)");
+  addTransferOptions(command);
   addRegistryOptions(command);
   command.addHelpText(
     'after',
@@ -70,7 +70,9 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const store = await cli.openStore(options.store);
   const collectGarbage = openAutomaticGc(cli, store);
   await underLease(cli, store, `pull ${source}`, async (lease) => {
-    const { digest, name } = await pullFrom(cli, store, lease, source, platform, options);
+    const { digest, name } = await withTransferReport(cli, options, (report) =>
+      pullFrom(cli, store, lease, source, platform, options, report),
+    );
     const names = options.tag ?? (name === null ? [] : [name]);
     for (const tag of names) tagImage(store, tag, digest);
     cli.out(options.quiet ? `${digest}\n` : `pulled ${names.join(', ') || source} ${digest}\n`);
@@ -86,6 +88,7 @@ async function pullFrom(
   source: string,
   platform: Platform,
   options: PullCommand,
+  { onProgress, expect }: TransferReport,
 ): Promise<Pulled> {
   const check = (config: ImageConfig): void => requirePlatform({ ref: source, platform: config }, platform);
   if (source.startsWith('store:')) return fromStore(cli, store, lease, source, { check, platform });
@@ -98,7 +101,8 @@ async function pullFrom(
   const image = await pullImage(store, lease, reference, {
     platform,
     ...registryOptions(options),
-    onProgress: transferProgress(cli, options.quiet === true),
+    onProgress,
+    onLayers: expect,
     check,
   });
   return {

@@ -1,18 +1,21 @@
 // tsbuild push: to a registry, an OCI layout or another store.
 import { type Command, Option } from 'commander';
 import { copyBetweenStores, exportLayout, type Lease, pushImage, pushIndex, type Store, tagImage } from '#store';
-import { type Cli, UsageError } from './cli.js';
+import type { TransferReport } from '../report/index.js';
+import { type Cli, collect, UsageError } from './cli.js';
 import { compressionLevel as parseLevel } from './level-option.js';
 import { type OpenedImage, openImage } from './open-image.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
-import { transferProgress } from './transfer.js';
+import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { underLease } from './under-lease.js';
+import { writeResult } from './write-result.js';
 
-interface PushOptions extends RegistryFlags {
+interface PushOptions extends RegistryFlags, TransferFlags {
+  readonly annotation?: readonly string[];
   readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
   readonly compressionLevel?: number;
-  readonly quiet?: boolean;
+  readonly digestfile?: string;
   readonly store?: string;
 }
 
@@ -34,7 +37,9 @@ export function configure(command: Command): void {
     .addOption(
       new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(parseLevel),
     )
-    .option('-q, --quiet', 'print the digest only');
+    .option('--annotation <key=value>', "annotation of the image's manifest, which gives it another digest", collect)
+    .option('--digestfile <file>', 'write the digest at the destination to a file');
+  addTransferOptions(command);
   addRegistryOptions(command);
   command.addHelpText(
     'after',
@@ -51,7 +56,10 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const store = await cli.openStore(options.store);
   await underLease(cli, store, `push ${name}`, async (lease) => {
     const opened = await openImage(store, name);
-    const digest = await send(cli, store, lease, opened, name, destination, options);
+    const digest = await withTransferReport(cli, options, (report) =>
+      send(cli, store, lease, opened, name, destination, options, report),
+    );
+    if (options.digestfile !== undefined) writeResult('--digestfile', options.digestfile, digest);
     cli.out(options.quiet ? `${digest}\n` : `pushed ${name} to ${destination} ${digest}\n`);
   });
   return 0;
@@ -65,9 +73,10 @@ async function send(
   name: string,
   destination: string,
   options: PushOptions,
+  { onProgress }: TransferReport,
 ): Promise<string> {
   const { image, index } = opened;
-  const onProgress = transferProgress(cli, options.quiet === true);
+  const annotations = options.annotation?.map(annotation);
   const { compression, compressionLevel } = options;
   if (index !== undefined && (compression !== undefined || compressionLevel !== undefined)) {
     throw new UsageError('USAGE', {
@@ -76,6 +85,7 @@ async function send(
     });
   }
   const access = registryOptions(options);
+  requireAnnotatable(name, destination, opened, annotations);
   const [, scheme, rest = ''] = /^(oci-layout|oci|store):(?:\/\/)?(.+)$/.exec(destination) ?? [];
   if (scheme === 'store') {
     if (compression)
@@ -97,9 +107,45 @@ async function send(
     const { descriptor } = await pushIndex(store, lease, index, destination, { ...access, onProgress });
     return descriptor.digest;
   }
-  const sent = { compression, level: compressionLevel, ...access, onProgress };
+  const sent = {
+    compression,
+    level: compressionLevel,
+    annotations: Object.fromEntries(annotations ?? []),
+    ...access,
+    onProgress,
+  };
   const { manifest } = await pushImage(store, lease, image, destination, sent);
   return manifest.descriptor.digest;
+}
+
+/** 'manifest:KEY=VALUE' as a build takes it, or without the place: there is no other. @throws UsageError */
+function annotation(text: string): [key: string, value: string] {
+  const pair = text.replace(/^manifest:/, '');
+  const at = pair.indexOf('=');
+  if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)];
+  throw new UsageError('USAGE', {
+    message: `--annotation ${text}: there is no KEY=VALUE`,
+    hint: 'write --annotation KEY=VALUE',
+  });
+}
+
+/** @throws UsageError */
+function requireAnnotatable(
+  name: string,
+  destination: string,
+  { index }: OpenedImage,
+  annotations: readonly unknown[] | undefined,
+): void {
+  if (annotations === undefined) return;
+  if (index !== undefined) {
+    throw new UsageError('USAGE', {
+      message: `${name} is an index: what is attested about its image names the exact manifest`,
+      hint: 'annotate it when it is built, with build --annotation',
+    });
+  }
+  if (/^(oci-layout|oci|store):/.test(destination)) {
+    throw new UsageError('USAGE', { message: '--annotation is for pushes to registries', hint: 'leave it out' });
+  }
 }
 
 /** 'DIR:tag'; a colon belongs to the directory if a slash follows it. */

@@ -1,12 +1,16 @@
 // The options of every command that talks to registries, as podman and skopeo spell them.
 import type { Command } from 'commander';
 import type { RegistryOptions } from '#store';
+import { UsageError } from './cli.js';
+import { durationMs } from './quantities.js';
 import { plainSwitches } from './switches.js';
 
 export interface RegistryFlags {
-  readonly authfile?: string;
-  readonly certDir?: string;
-  readonly plainHttp?: boolean;
+  readonly authfile?: string | undefined;
+  readonly certDir?: string | undefined;
+  readonly plainHttp?: boolean | undefined;
+  readonly retry?: string;
+  readonly retryDelay?: string;
   readonly tlsVerify: boolean;
 }
 
@@ -18,11 +22,16 @@ export function addRegistryOptions(command: Command): void {
     )
     .option('--cert-dir <dir>', 'the directory of certificates (default: certs.d/HOST:PORT of podman and docker)')
     .option('--no-tls-verify', 'take any certificate of a registry, and plain HTTP if it speaks no TLS')
-    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine');
+    .option('--plain-http', 'speak plain HTTP to a registry that is not on this machine')
+    .option('--retry <times>', 'how often to try again what may pass by itself (default: 5)')
+    .option('--retry-delay <duration>', 'wait so long in between (default: 250ms, doubled each time up to 20s)');
 }
 
-export function registryOptions({ authfile, certDir, plainHttp, tlsVerify }: RegistryFlags): RegistryOptions {
+/** @throws UsageError */
+export function registryOptions(flags: RegistryFlags): RegistryOptions {
+  const { authfile, certDir, plainHttp, tlsVerify } = flags;
   return {
+    retry: retries(flags),
     authFile: authfile,
     certDir,
     plainHttp: plainHttp === true ? true : undefined,
@@ -30,11 +39,21 @@ export function registryOptions({ authfile, certDir, plainHttp, tlsVerify }: Reg
   };
 }
 
+function retries({ retry, retryDelay }: RegistryFlags): RegistryOptions['retry'] {
+  if (retry !== undefined && !/^\d{1,4}$/.test(retry))
+    throw new UsageError('USAGE', { message: `--retry ${retry} is no number`, hint: 'as in --retry 3' });
+  const delayMs = retryDelay === undefined ? undefined : durationMs('--retry-delay', retryDelay);
+  return {
+    ...(retry !== undefined && { attempts: Number(retry) + 1 }),
+    ...(delayMs !== undefined && { pauseMs: delayMs, maxPauseMs: Math.max(delayMs, 20_000) }),
+  };
+}
+
 /** podman's and skopeo's '--tls-verify=false' is '--no-tls-verify'. @throws UsageError for a value that is none */
 export function registrySwitches(argv: readonly string[], command: Command): string[] {
-  const spelled = argv.map((word) => word.replace(/^--tls-verify=(0|f|false)$/i, '--no-tls-verify'));
+  const spelled = argv.map((word) => word.replace(/^--((?:src-|dest-)?tls-verify)=(0|f|false)$/i, '--no-$1'));
   return plainSwitches(
-    spelled.filter((word) => !/^--tls-verify(=(1|t|true))?$/i.test(word)),
+    spelled.filter((word) => !/^--(src-|dest-)?tls-verify(=(1|t|true))?$/i.test(word)),
     command,
   );
 }

@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander';
 import { saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
-import { transferProgress } from './transfer.js';
 import { underLease } from './under-lease.js';
 
 interface SaveOptions {
@@ -53,7 +52,6 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     await saveArchive(store, lease, images, options.output ?? process.stdout, {
       format: options.format,
       compression: options.compression ?? 'none',
-      onProgress: transferProgress(cli, true),
       signal: cli.signal,
     });
   });

@@ -1,15 +1,51 @@
-// What pull, push, save and load share: how far each layer is, and waiting for the disk.
-import type { OnProgress } from '#store';
+// What pull, push, copy and save share: how far each layer is.
+import { type Command, Option } from 'commander';
+import { jsonTransfer, liveTransfer, plainTransfer, silentTransfer, type TransferReport } from '../report/index.js';
 import type { Cli } from './cli.js';
-import { humanBytes } from './table.js';
 
-/** One line a layer when it starts and when it is there; nothing if `quiet`. */
-export function transferProgress(cli: Cli, quiet: boolean): OnProgress {
-  const shown = new Map<string, string>();
-  return ({ digest, state, doneBytes, totalBytes }) => {
-    if (quiet || shown.get(digest) === state) return;
-    shown.set(digest, state);
-    const size = state === 'done' ? humanBytes(doneBytes) : humanBytes(totalBytes);
-    cli.err(`${digest.slice('sha256:'.length).slice(0, 12)}: ${state} ${size}\n`);
-  };
+const kinds = ['auto', 'plain', 'tty', 'json', 'quiet', 'none'] as const;
+
+export interface TransferFlags {
+  readonly progress?: (typeof kinds)[number];
+  readonly quiet?: boolean;
+}
+
+export function addTransferOptions(command: Command): void {
+  command
+    .addOption(
+      new Option('--progress <kind>', 'kind of progress (default: live lines on a terminal, else plain ones)').choices(
+        kinds,
+      ),
+    )
+    .option('-q, --quiet', 'print the digest only');
+}
+
+/** Runs `work` with a report of what it moves. */
+export async function withTransferReport<T>(
+  cli: Cli,
+  flags: TransferFlags,
+  work: (report: TransferReport) => Promise<T>,
+): Promise<T> {
+  let ended = false;
+  // What is interrupted goes on for a moment, and tells nobody.
+  const report = reportOf((text) => {
+    if (!ended) cli.err(text);
+  }, flags);
+  try {
+    const result = await work(report);
+    report.end();
+    return result;
+  } catch (error) {
+    report.abandon();
+    throw error;
+  } finally {
+    ended = true;
+  }
+}
+
+function reportOf(write: (text: string) => void, { progress = 'auto', quiet }: TransferFlags): TransferReport {
+  if (quiet === true || progress === 'quiet' || progress === 'none') return silentTransfer;
+  if (progress === 'json') return jsonTransfer(write);
+  const live = progress === 'tty' || (progress === 'auto' && process.stderr.isTTY && process.env.TERM !== 'dumb');
+  return live ? liveTransfer({ write, columns: () => process.stderr.columns || 80 }) : plainTransfer(write);
 }

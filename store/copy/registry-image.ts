@@ -20,12 +20,7 @@ export async function openRegistrySource(reference: Reference, options: Registry
   const registry = await openRegistry(reference, 'pull', options);
   return {
     name,
-    async root() {
-      const found = await fetchManifest(registry, reference.digest ?? reference.tag ?? 'latest').catch((error) => {
-        throw error instanceof StoreError && error.code === 'REGISTRY_NOT_FOUND' ? notThere(reference, error) : error;
-      });
-      return found;
-    },
+    root: () => fetchManifest(registry, reference.digest ?? reference.tag ?? 'latest'),
     readDocument: async ({ digest, mediaType }) =>
       manifestTypes.has(mediaType) ? (await fetchManifest(registry, digest)).bytes : fetchDocument(registry, digest),
     openBlob: (blob, start = 0) =>
@@ -41,18 +36,6 @@ const manifestTypes: ReadonlySet<string> = new Set([
   mediaTypes.dockerManifest,
   mediaTypes.dockerIndex,
 ]);
-
-function notThere(reference: Reference, cause: StoreError): StoreError {
-  const { registry, repository, tag } = reference;
-  return new StoreError('REGISTRY_NOT_FOUND', {
-    message: `${registry} has no ${formatReference(reference)}`,
-    hint:
-      tag === undefined
-        ? `check the digest, and the name ${repository}`
-        : `check the tag ${tag}, and the name ${repository}`,
-    cause,
-  });
-}
 
 /** Blobs go first, then the documents that name them, then the tag. @throws StoreError TAG_NEEDED */
 export function registryDestination(reference: Reference, options: RegistryOptions): ImageDestination {

@@ -131,6 +131,7 @@ export async function documentsOver(
   image: StoredImage,
   layers: readonly Pick<OutgoingLayer, 'descriptor' | 'diffId'>[],
   types?: MediaTypes,
+  annotations: Readonly<Record<string, string>> = {},
 ): Promise<{ manifest: OutgoingManifest; config: Buffer }> {
   const configBytes = await readConfigBytes(store, image);
   const sameLayers = layers.every(({ diffId }, i) => diffId === image.layers[i]!.diffId);
@@ -141,7 +142,7 @@ export async function documentsOver(
         layers.map(({ diffId }) => diffId),
       );
   const descriptors = layers.map(({ descriptor }) => descriptor);
-  return { manifest: await manifestOver(store, image, config, descriptors, types), config };
+  return { manifest: await manifestOver(store, image, config, descriptors, types, annotations), config };
 }
 
 /** The layer's tar itself, a compressed blob that is kept, or one that is made and kept now. */
@@ -274,16 +275,18 @@ async function manifestOver(
   config: Buffer,
   layers: readonly Descriptor[],
   types: MediaTypes | undefined,
+  annotations: Readonly<Record<string, string>>,
 ): Promise<OutgoingManifest> {
   const { manifest } = image;
   const same =
     layers.every(({ digest }, i) => digest === manifest.layers[i]?.digest) &&
+    Object.entries(annotations).every(([key, value]) => manifest.annotations?.[key] === value) &&
     (types === undefined || (types === 'docker') === isDockerManifest(manifest));
   if (same) {
     const bytes = await readManifestBytes(store, image);
     return { bytes, descriptor: descriptorOf(bytes, manifest.mediaType ?? mediaTypes.ociManifest) };
   }
-  const bytes = encodeManifest(config, layers, manifest.annotations ?? {}, types);
+  const bytes = encodeManifest(config, layers, { ...manifest.annotations, ...annotations }, types);
   return {
     bytes,
     descriptor: descriptorOf(bytes, types === 'docker' ? mediaTypes.dockerManifest : mediaTypes.ociManifest),

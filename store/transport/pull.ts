@@ -5,6 +5,7 @@ import { type ResolvedImage, resolveImage } from '../image/resolve.js';
 import type { Lease, StoredImage } from '../types.js';
 import { type Digest, type ImageConfig, mediaTypes } from '../words.js';
 import { type ReceiveOptions, receiveImage } from './receive.js';
+import { listReferrers, type Referrers } from './referrers.js';
 import type { RegistryOptions } from './registry-access.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import { fetchBlob, fetchDocument, fetchManifest } from './registry-fetch.js';
@@ -33,6 +34,31 @@ export async function readRemoteConfig(
   options: RegistryOptions & Pick<PullOptions, 'platform'>,
 ): Promise<{ digest: Digest; config: ImageConfig }> {
   return withRemote(reference, options, async ({ digest, config }) => ({ digest, config }));
+}
+
+/**
+ * What refers to an image, or with a platform to that one of an index.
+ *
+ * @throws StoreError as pullImage
+ */
+export async function readReferrers(
+  reference: Reference | string,
+  options: RegistryOptions & Pick<PullOptions, 'platform'> & { readonly artifactType?: string | undefined },
+): Promise<Referrers & { readonly subject: Digest }> {
+  const wanted = typeof reference === 'string' ? parseReference(reference) : reference;
+  const list = async (registry: Registry, subject: Digest): Promise<Referrers & { subject: Digest }> => ({
+    ...(await listReferrers(registry, subject, options.artifactType)),
+    subject,
+  });
+  if (options.platform !== undefined)
+    return withRemote(wanted, options, ({ digest }, registry) => list(registry, digest));
+  const registry = await openRegistry(wanted, 'pull', options);
+  try {
+    const root = wanted.digest ?? (await fetchManifest(registry, wanted.tag ?? 'latest')).descriptor.digest;
+    return await list(registry, root);
+  } finally {
+    registry.close();
+  }
 }
 
 async function withRemote<T>(

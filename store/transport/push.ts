@@ -34,6 +34,8 @@ export interface PushOptions extends RegistryOptions {
   readonly keep?: ReadonlySet<DiffId> | undefined;
   /** Whose names the manifest uses; by default the image's own, or OCI's where that can't stay. */
   readonly types?: MediaTypes | undefined;
+  /** Further ones of its manifest, which gives it another digest. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -133,7 +135,8 @@ async function sendImage(push: Push, image: StoredImage, target: Reference, plac
     placed.set(layer.diffId, await place(push, layer, image.manifest.layers[i]!));
   });
   const forms = image.layers.map(({ diffId }) => placed.get(diffId)!);
-  const { manifest, config } = await documentsOver(push.store, image, forms, push.options.types);
+  const { types, annotations } = push.options;
+  const { manifest, config } = await documentsOver(push.store, image, forms, types, annotations);
   await placeBytes(push, config);
   await putManifest(
     push.registry,

@@ -14,6 +14,8 @@ export interface ReceiveOptions {
   /** Which image of an index; a plain manifest is taken whatever its platform. */
   readonly platform?: Platform | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Told of the layers that will be moved, before the first of them is. */
+  readonly onLayers?: ((layers: readonly Descriptor[]) => void) | undefined;
   /** Called when the config is known, before a layer is moved; what it throws ends the transfer. */
   readonly check?: ((config: ImageConfig) => void) | undefined;
 }
@@ -53,6 +55,7 @@ export async function receiveLayers(
 ): Promise<void> {
   options.check?.(config);
   const wanted = new Map(config.rootfs.diff_ids.map((diffId, i) => [diffId, layers[i]!]));
+  options.onLayers?.([...wanted].flatMap(([diffId, layer]) => (findLayer(store, diffId) === null ? [layer] : [])));
   await inParallel([...wanted], layersAtOnce, ([diffId, layer]) =>
     receiveLayer(store, lease, diffId, layer, openLayer, options.onProgress),
   );

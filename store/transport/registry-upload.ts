@@ -2,8 +2,9 @@
 import type { Readable } from 'node:stream';
 import { StoreError } from '../errors.js';
 import { sha256 } from '../image/resolve.js';
-import type { Descriptor, Digest } from '../words.js';
+import { type Descriptor, type Digest, mediaTypes } from '../words.js';
 import { type HttpRequest, type HttpResponse, requireSafeTarget } from './http-client.js';
+import { addToReferrersTag, referrerOf } from './referrers.js';
 import { drain, type Registry } from './registry-client.js';
 import { hasBlob } from './registry-fetch.js';
 import { TransientError, withRetries } from './retry.js';
@@ -192,13 +193,21 @@ async function uploadStatus(registry: Registry, place: URL, size: number): Promi
   });
 }
 
-/** @throws StoreError REGISTRY_ANSWER_INVALID when it is kept under another digest */
-export async function putManifest(
-  registry: Registry,
-  name: string,
-  bytes: Buffer,
-  mediaType: string,
-): Promise<{ readonly subject: string | undefined }> {
+/**
+ * A manifest that refers to another is put on the list of those, where the registry does not do so itself.
+ *
+ * @throws StoreError REGISTRY_ANSWER_INVALID when it is kept under another digest
+ */
+export async function putManifest(registry: Registry, name: string, bytes: Buffer, mediaType: string): Promise<void> {
+  const response = await sendManifest(registry, name, bytes, mediaType);
+  const referrer = response.headers['oci-subject'] === undefined ? referrerOf(bytes, mediaType) : null;
+  if (referrer === null) return;
+  await addToReferrersTag(registry, referrer.subject, referrer.entry, (tag, index) =>
+    sendManifest(registry, tag, index, mediaTypes.ociIndex),
+  );
+}
+
+async function sendManifest(registry: Registry, name: string, bytes: Buffer, mediaType: string): Promise<HttpResponse> {
   const response = await registry.send(
     {
       method: 'PUT',
@@ -217,5 +226,5 @@ export async function putManifest(
       hint: 'such an image can not be pulled by its digest; use another registry, or ask its operator',
     });
   }
-  return { subject: response.headers['oci-subject']?.toString() };
+  return response;
 }
