@@ -95,19 +95,23 @@ function descriptorAt(manifest: Buffer | null, i: number): Descriptor | null {
   return typeof layer?.digest === 'string' && typeof layer.size === 'number' ? layer : null;
 }
 
-/** A manifest is asked for in another place than a config. */
+/** A manifest is asked for in another place than a config; there, some registries break at the digest of a config. */
 async function documentBytes(registry: Registry, digest: Digest): Promise<Buffer | null> {
-  for (const fetch of [
-    async () => (await fetchManifest(registry, digest)).bytes,
-    () => fetchDocument(registry, digest),
-  ]) {
-    try {
-      return await fetch();
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== 'REGISTRY_NOT_FOUND') throw error;
-    }
+  try {
+    return await fetchDocument(registry, digest);
+  } catch (error) {
+    if (!isNotThere(error)) throw error;
   }
-  return null;
+  try {
+    return (await fetchManifest(registry, digest)).bytes;
+  } catch (error) {
+    if (!isNotThere(error)) throw error;
+    return null;
+  }
+}
+
+function isNotThere(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'REGISTRY_NOT_FOUND';
 }
 
 function messageOf(error: unknown): string {
