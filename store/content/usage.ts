@@ -84,10 +84,6 @@ const places: Readonly<Record<string, StorePart>> = {
   'cache/stat': 'fileDigestBytes',
   'cache/content': 'fileDigestBytes',
   'cache/inputs': 'fileDigestBytes',
-  'meta.db': 'databaseBytes',
-  'meta.db-wal': 'databaseBytes',
-  'meta.db-shm': 'databaseBytes',
-  'meta.db-journal': 'databaseBytes',
   tmp: 'unfinishedBytes',
   uploads: 'unfinishedBytes',
   trash: 'trashBytes',
@@ -233,7 +229,8 @@ function measure({ dir }: Store): Measured {
   const rest = (path: string, place: string): void => {
     if (objectDirs.has(path)) return;
     if (!opened.has(place)) {
-      parts[places[place] ?? 'remainingBytes'] += count.bytes(path);
+      const part = place.startsWith('meta.db') ? 'databaseBytes' : (places[place] ?? 'remainingBytes');
+      parts[part] += count.bytes(path);
       return;
     }
     for (const name of namesIn(path)) rest(join(path, name), join(place, name));
