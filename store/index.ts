@@ -54,6 +54,7 @@ export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';
 export { collectGarbage, type Freed, type GarbageOptions, judgeCache, planGarbage } from './content/garbage.js';
 export { Store, type StoreOptions } from './content/handle.js';
+export { indexedImages } from './content/image-objects.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease } from './content/lease.js';
@@ -66,21 +67,23 @@ export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type Store
 export { dockerArchiveDestination, ociArchiveDestination } from './copy/archive-destination.js';
 export { openDockerArchiveSource, openOciArchiveSource } from './copy/archive-source.js';
 export { type Conversion, convertImages } from './copy/convert-image.js';
-export { copyImage } from './copy/copy-image.js';
+export { type CopyOptions, copyImage } from './copy/copy-image.js';
 export { dirDestination, openDirSource } from './copy/dir-image.js';
 export type {
   Converted,
   CopyPlan,
   Document,
+  DocumentSource,
   ImageDestination,
   ImageSource,
   PlannedManifest,
   Scratch,
 } from './copy/image-source.js';
+export { type InspectedImage, inspectImage } from './copy/inspect-image.js';
 export { layoutDestination, openLayoutSource } from './copy/layout-image.js';
 export { openRegistrySource, registryDestination } from './copy/registry-image.js';
 export { storeDestination } from './copy/store-destination.js';
-export { openStoreSource } from './copy/store-source.js';
+export { openStoreSource, storeDocuments } from './copy/store-source.js';
 export { StoreError } from './errors.js';
 export { bareMeta, type DraftEntry, type EntryMeta, type EntryType, type TarEntry } from './format/entry.js';
 export { encodeIndex } from './format/index-encode.js';
@@ -94,6 +97,7 @@ export { type CheckOptions, type CheckReport, checkStore } from './fsck/check-st
 export { fetchFromRegistries } from './fsck/fetch-again.js';
 export type { FetchAgain, Finding, FindingCode, ObjectKind, Outcome } from './fsck/finding.js';
 export type { ReadProgress } from './fsck/read-files.js';
+export { parseImageDocument } from './image/document.js';
 export { type ImageStep, imageHistory } from './image/history.js';
 export {
   encodeManifest,
@@ -105,8 +109,9 @@ export {
   readImage,
   readManifestBytes,
 } from './image/images.js';
-export { type Attached, putIndex, readIndex, type StoredIndex } from './image/indexes.js';
+export { type Attached, putIndex, readIndex, readIndexed, type StoredIndex } from './image/indexes.js';
 export { plainText } from './image/plain-text.js';
+export { isAttestation } from './image/platform.js';
 export { architectures, formatPlatform, normalPlatform, operatingSystems } from './image/platform-names.js';
 export { familiarName, formatReference, parseReference, type Reference } from './image/reference.js';
 export {
@@ -121,6 +126,7 @@ export {
   tagImage,
   untag,
 } from './image/tags.js';
+export { unpackImage } from './image/unpack.js';
 export type { ListenAddress, ServeOptions, Serving } from './serve/serve-options.js';
 export { serveStore } from './serve/serve-store.js';
 export { type LoadedImage, loadArchive } from './transport/archive-load.js';

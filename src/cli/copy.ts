@@ -3,11 +3,11 @@ import { type Command, Option } from 'commander';
 import {
   type Conversion,
   type Converted,
+  type CopyOptions,
   type CopyPlan,
   convertImages,
   copyImage,
   type Digest,
-  findImage,
   type ImageDestination,
   type ImageSource,
   type OnProgress,
@@ -24,7 +24,7 @@ import { type Cli, collect, UsageError } from './cli.js';
 import { type ImageAddress, parseAddress } from './image-address.js';
 import { compressionLevel } from './level-option.js';
 import { Ends, openDestination, openSource, openStoreAt } from './open-address.js';
-import { nearestNamed } from './open-image.js';
+import { findNamed } from './open-image.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { writeResult } from './write-result.js';
@@ -126,8 +126,8 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const conversion = conversionOf(options);
   const ends = new Ends(cli);
   try {
-    const digest = await withTransferReport(cli, options, ({ onProgress }) =>
-      copyBetween(ends, options, { from, to, source, destination, platforms, conversion, onProgress }),
+    const digest = await withTransferReport(cli, options, ({ onProgress, expect }) =>
+      copyBetween(ends, options, { from, to, source, destination, platforms, conversion, onProgress, expect }),
     );
     if (options.digestfile !== undefined) writeResult('--digestfile', options.digestfile, digest);
     const say = 'file' in destination && destination.file === '-' ? cli.err : cli.out;
@@ -146,11 +146,12 @@ interface Copying {
   readonly platforms: ReturnType<typeof parsePlatform>[] | undefined;
   readonly conversion: Conversion;
   readonly onProgress: OnProgress;
+  readonly expect: CopyOptions['onLayers'];
 }
 
 /** @returns the digest at the destination */
 async function copyBetween(ends: Ends, options: CopyCommand, copying: Copying): Promise<Digest> {
-  const { to, source, destination, platforms, conversion, onProgress } = copying;
+  const { to, source, destination, platforms, conversion, onProgress, expect } = copying;
   const common = { store: options.store, onProgress };
   const access = accessOf(options);
   if (source.transport === 'store' && destination.transport === 'docker' && !platforms && !options.preserveDigests) {
@@ -166,6 +167,7 @@ async function copyBetween(ends: Ends, options: CopyCommand, copying: Copying): 
   const moving = copyImage(opened, target, {
     platforms,
     onProgress,
+    onLayers: expect,
     signal: ends.cli.signal,
     preserveDigests: options.preserveDigests,
     convert: converter(opened, target, conversion, ends, onProgress),
@@ -206,7 +208,7 @@ async function pushStored(
   options: PushOptions,
 ): Promise<Digest | null> {
   const { store, name } = await openStoreAt(ends.cli, address, defaultStore);
-  const { digest } = await nearestNamed(store, name, () => findImage(store, name));
+  const { digest } = await findNamed(store, name);
   const lease = await ends.lease(store, `copy of ${name}`);
   if ((await readIndex(store, digest)) !== null) return null;
   const image = await readImage(store, digest);

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import {
   dirDestination,
   dockerArchiveDestination,
-  findImage,
   type ImageConfig,
   type ImageDestination,
   type ImageSource,
@@ -29,7 +28,7 @@ import {
 import { hostPlatform, samePlatform } from '../platform/index.js';
 import { type Cli, UsageError } from './cli.js';
 import type { ImageAddress } from './image-address.js';
-import { nearestNamed } from './open-image.js';
+import { findNamed } from './open-image.js';
 
 export interface OpenOptions {
   readonly store: string | undefined;
@@ -93,7 +92,7 @@ async function sourceAt(ends: Ends, address: ImageAddress, options: OpenOptions)
     case 'store': {
       const { store, name } = await openStoreAt(ends.cli, address, options.store);
       const lease = await ends.lease(store, `copy of ${name}`);
-      const { digest } = await nearestNamed(store, name, () => findImage(store, name));
+      const { digest } = await findNamed(store, name);
       return openStoreSource(store, lease, digest, name, options.onProgress);
     }
   }

@@ -1,23 +1,25 @@
 import {
+  type Digest,
   familiarName,
   findImage,
   listTags,
+  type Platform,
   readImage,
   readIndex,
   type Store,
   type StoredImage,
   type StoredIndex,
   StoreError,
+  unpackImage,
 } from '#store';
 import { closest } from '../base/index.js';
 import { hostPlatform } from '../platform/index.js';
+import type { Cli } from './cli.js';
+import { underLease } from './under-lease.js';
 
 /** What a name stands for. */
-export interface OpenedImage {
-  /** Of an index, the one for this machine. */
-  readonly image: StoredImage;
-  /** Where the name stands for an index of images: all of it. */
-  readonly index: StoredIndex | undefined;
+export interface FoundImage {
+  readonly digest: Digest;
   /** Its whole name; null where it was given by its digest. */
   readonly name: string | null;
 }
@@ -27,13 +29,49 @@ export interface OpenedImage {
  *
  * @throws StoreError IMAGE_NOT_FOUND, with the nearest name there is
  */
-export function openImage(store: Store, text: string): Promise<OpenedImage> {
-  return nearestNamed(store, text, async () => {
-    const { digest, name } = findImage(store, text);
-    const image = await readImage(store, digest, { platform: hostPlatform() });
-    return { image, index: (await readIndex(store, digest)) ?? undefined, name };
-  });
+export function findNamed(store: Store, text: string): Promise<FoundImage> {
+  return nearestNamed(store, text, () => findImage(store, text));
 }
+
+/**
+ * The image that a name stands for; of an index the one for `platform`, by default for this machine. Its layers are made where
+ * it came packed.
+ *
+ * @throws StoreError IMAGE_NOT_FOUND, PLATFORM_NOT_IN_INDEX
+ */
+export async function openImage(
+  cli: Cli,
+  store: Store,
+  text: string,
+  platform: Platform = hostPlatform(),
+): Promise<StoredImage> {
+  const { digest } = await findNamed(store, text);
+  try {
+    return await readImage(store, digest, { platform });
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    if (error.code === 'PLATFORM_NOT_IN_INDEX') throw withName(error, digest, text);
+    if (error.code !== 'LAYER_MISSING') throw error;
+    return underLease(cli, store, `unpacking of ${text}`, (lease) => unpackImage(store, lease, digest, { platform }));
+  }
+}
+
+function withName({ code, message, hint }: StoreError, digest: Digest, text: string): StoreError {
+  return new StoreError(code, { message: message.replace(digest, text), hint: hint?.replace(/^build with/, 'say') });
+}
+
+/** An index as a whole, or the one image. */
+export type WholeImage =
+  | { readonly image: StoredImage; readonly index?: undefined; readonly digest: Digest; readonly name: string | null }
+  | { readonly image?: undefined; readonly index: StoredIndex; readonly digest: Digest; readonly name: string | null };
+
+/** @throws StoreError IMAGE_NOT_FOUND, IMAGE_INCOMPLETE */
+export async function openWhole(store: Store, text: string): Promise<WholeImage> {
+  const found = await findNamed(store, text);
+  const index = await readIndex(store, found.digest);
+  return index === null ? { ...found, image: await readImage(store, found.digest) } : { ...found, index };
+}
+
 /** What `find` finds under the name `text`; when there is no such image, the error says the nearest name that there is. */
 export async function nearestNamed<T>(store: Store, text: string, find: () => T | Promise<T>): Promise<T> {
   try {

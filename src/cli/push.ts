@@ -1,10 +1,23 @@
 // tsbuild push: to a registry, an OCI layout or another store.
 import { type Command, Option } from 'commander';
-import { copyBetweenStores, exportLayout, type Lease, pushImage, pushIndex, type Store, tagImage } from '#store';
+import {
+  copyBetweenStores,
+  copyImage,
+  exportLayout,
+  type Lease,
+  layoutDestination,
+  openStoreSource,
+  type Platform,
+  pushImage,
+  pushIndex,
+  type Store,
+  tagImage,
+} from '#store';
 import type { TransferReport } from '../report/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { compressionLevel as parseLevel } from './level-option.js';
-import { type OpenedImage, openImage } from './open-image.js';
+import { openImage, openWhole, type WholeImage } from './open-image.js';
+import { platformOption } from './platform-option.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
 import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
@@ -16,6 +29,7 @@ interface PushOptions extends RegistryFlags, TransferFlags {
   readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
   readonly compressionLevel?: number;
   readonly digestfile?: string;
+  readonly platform?: Platform;
   readonly store?: string;
 }
 
@@ -38,7 +52,8 @@ export function configure(command: Command): void {
       new Option('--compression-level <n>', 'how hard to compress: gzip 0 to 9, zstd 1 to 22').argParser(parseLevel),
     )
     .option('--annotation <key=value>', "annotation of the image's manifest, which gives it another digest", collect)
-    .option('--digestfile <file>', 'write the digest at the destination to a file');
+    .option('--digestfile <file>', 'write the digest at the destination to a file')
+    .addOption(platformOption().default(undefined, 'all of it'));
   addTransferOptions(command);
   addRegistryOptions(command);
   command.addHelpText(
@@ -55,7 +70,10 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const [name = '', destination = name] = command.args;
   const store = await cli.openStore(options.store);
   await underLease(cli, store, `push ${name}`, async (lease) => {
-    const opened = await openImage(store, name);
+    const { platform } = options;
+    const whole = await openWhole(store, name);
+    const image = platform === undefined ? undefined : await openImage(cli, store, name, platform);
+    const opened = image === undefined ? whole : { image, digest: image.digest, name: null };
     const digest = await withTransferReport(cli, options, (report) =>
       send(cli, store, lease, opened, name, destination, options, report),
     );
@@ -69,13 +87,13 @@ async function send(
   cli: Cli,
   store: Store,
   lease: Lease,
-  opened: OpenedImage,
+  opened: WholeImage,
   name: string,
   destination: string,
   options: PushOptions,
   { onProgress }: TransferReport,
 ): Promise<string> {
-  const { image, index } = opened;
+  const { index } = opened;
   const annotations = options.annotation?.map(annotation);
   const { compression, compressionLevel } = options;
   if (index !== undefined && (compression !== undefined || compressionLevel !== undefined)) {
@@ -94,14 +112,13 @@ async function send(
   }
   if (scheme !== undefined) {
     const { dir, tag } = layoutTarget(rest);
-    return exportLayout(store, lease, image, dir, {
-      compression: compression ?? 'none',
-      level: compressionLevel,
-      index,
-      tag,
-      onProgress,
-      signal: cli.signal,
-    });
+    const written = { tag, onProgress, signal: cli.signal };
+    if (index !== undefined) {
+      const source = openStoreSource(store, lease, opened.digest, name, onProgress);
+      return (await copyImage(source, layoutDestination(dir, tag), written)).descriptor.digest;
+    }
+    const form = { compression: compression ?? 'none', level: compressionLevel };
+    return exportLayout(store, lease, opened.image, dir, { ...form, ...written });
   }
   if (index !== undefined) {
     const { descriptor } = await pushIndex(store, lease, index, destination, { ...access, onProgress });
@@ -114,7 +131,7 @@ async function send(
     ...access,
     onProgress,
   };
-  const { manifest } = await pushImage(store, lease, image, destination, sent);
+  const { manifest } = await pushImage(store, lease, opened.image, destination, sent);
   return manifest.descriptor.digest;
 }
 
@@ -133,7 +150,7 @@ function annotation(text: string): [key: string, value: string] {
 function requireAnnotatable(
   name: string,
   destination: string,
-  { index }: OpenedImage,
+  { index }: WholeImage,
   annotations: readonly unknown[] | undefined,
 ): void {
   if (annotations === undefined) return;
@@ -157,14 +174,13 @@ function layoutTarget(text: string): { dir: string; tag: string | undefined } {
 async function copyTo(
   cli: Cli,
   from: Store,
-  { image, index }: OpenedImage,
+  { digest }: WholeImage,
   destination: string,
   name: string,
 ): Promise<string> {
   const { dir, name: newName } = storeAndName(destination);
   const to = await cli.openStore(dir);
   return underLease(cli, to, `copy of ${name}`, async (lease) => {
-    const digest = index?.descriptor.digest ?? image.digest;
     await copyBetweenStores(from, to, lease, digest);
     const tag = newName ?? (/^(sha256:)?[0-9a-f]{12,64}$/.test(name) ? null : name);
     if (tag !== null) tagImage(to, tag, digest);

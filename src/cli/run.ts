@@ -1,9 +1,10 @@
 // tsbuild run: a program from an image, its output and exit code passed through.
 import { type Command, Option } from 'commander';
-import { mountLayer, openLease, openView, visibleLayers } from '#store';
+import { mountLayer, openLease, openView, type Platform, visibleLayers } from '#store';
 import { runImage } from '../executor/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
+import { platformOption } from './platform-option.js';
 
 interface RunOptions {
   readonly env?: readonly string[];
@@ -13,6 +14,7 @@ interface RunOptions {
   readonly hostname: string;
   readonly network: 'host' | 'none';
   readonly interactive?: boolean;
+  readonly platform?: Platform;
   readonly store?: string;
 }
 
@@ -25,6 +27,7 @@ export function configure(command: Command): void {
     .option('-w, --workdir <dir>', 'working directory')
     .option('-u, --user <user[:group]>', 'user to run as')
     .option('--entrypoint <program>', "replaces the image's ENTRYPOINT")
+    .addOption(platformOption())
     .option('--hostname <name>', 'host name inside', 'tsbuild')
     .addOption(new Option('--network <mode>', 'network').choices(['host', 'none']).default('host'))
     .option('-i, --interactive', 'pass standard input on')
@@ -39,7 +42,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const host = await cli.openHost();
   const lease = await openLease(store, `run ${name}`, () => host);
   try {
-    const { image } = await openImage(store, name);
+    const image = await openImage(cli, store, name, options.platform);
     const mounts = await Promise.all(visibleLayers(image.layers).map((layer) => mountLayer(store, lease, host, layer)));
     const view = openView(image.layers);
     const exit = await runImage(

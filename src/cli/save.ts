@@ -1,13 +1,15 @@
 import { type Command, Option } from 'commander';
-import { saveArchive } from '#store';
+import { type Platform, saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
-import { openImage } from './open-image.js';
+import { openImage, openWhole } from './open-image.js';
+import { platformOption } from './platform-option.js';
 import { underLease } from './under-lease.js';
 
 interface SaveOptions {
   readonly output?: string;
   readonly format: 'docker-archive' | 'oci-archive';
   readonly compression?: 'gzip' | 'estargz' | 'zstd' | 'none';
+  readonly platform?: Platform;
   readonly store?: string;
 }
 
@@ -28,6 +30,7 @@ export function configure(command: Command): void {
         'none',
       ]),
     )
+    .addOption(platformOption())
     .addHelpText(
       'after',
       '\nexamples:\n  tsbuild save -o app.tar app:1\n  tsbuild save --format oci-archive app:1 | ssh host podman load',
@@ -46,7 +49,9 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   await underLease(cli, store, 'save', async (lease) => {
     const images = [];
     for (const text of command.args) {
-      const { name, ...opened } = await openImage(store, text);
+      const { name, digest: _, ...whole } = await openWhole(store, text);
+      const one = options.platform !== undefined || options.format === 'docker-archive';
+      const opened = one ? { image: await openImage(cli, store, text, options.platform) } : whole;
       images.push({ ...opened, names: name === null ? [] : [name] });
     }
     await saveArchive(store, lease, images, options.output ?? process.stdout, {

@@ -1,7 +1,9 @@
 // An image by name: the one that the store has for the platform, else the registry's.
 import {
+  type Digest,
   familiarName,
   formatReference,
+  indexedImages,
   type Lease,
   lookupCache,
   type Platform,
@@ -14,6 +16,7 @@ import {
   type StoredImage,
   StoreError,
   tagImage,
+  unpackImage,
 } from '#store';
 import { BuildError } from '../base/index.js';
 import { formatPlatform, normalPlatform, samePlatform } from '../platform/index.js';
@@ -27,11 +30,12 @@ export async function resolveReference(
   options: Omit<BaseOptions, 'contexts'>,
 ): Promise<StoredImage> {
   const name = formatReference(parseReference(ref));
-  const tagged = await readTagged(store, name, options.platform);
+  const read: ReadStored = (digest, platform) => unpackImage(store, lease, digest, { platform });
+  const tagged = await readTagged(store, name, options.platform, read);
   if (options.pull === 'never') return tagged ?? notInStore(ref, options);
   const pulled = readPulled(store, name);
   if (options.pull === 'missing') {
-    const known = await readKnown(store, tagged, pulled, options.platform);
+    const known = await readKnown(tagged, pulled, options.platform, read);
     if (known !== null) return known;
   }
   const image = await pull(store, lease, ref, name, options);
@@ -39,16 +43,29 @@ export async function resolveReference(
     diffId: null,
     inputs: { ...pulled, [formatPlatform(normalPlatform(options.platform))]: image.digest },
   });
-  // The tag stays on the platform it was first pulled for: a build may need one name for two platforms.
-  if (tagged === null || samePlatform(tagged.config, image.config)) tagImage(store, name, image.digest);
+  if (tagged === null ? !isIndexed(store, name) : isOther(tagged, image)) tagImage(store, name, image.digest);
   return image;
+}
+
+/** The tag stays on the platform it was first pulled for: a build may need one name for two platforms. An index is more yet. */
+function isOther(tagged: StoredImage, image: StoredImage): boolean {
+  return samePlatform(tagged.config, image.config) && tagged.digest !== image.digest;
+}
+
+function isIndexed(store: Store, name: string): boolean {
+  const digest = resolveTag(store, name);
+  return digest !== null && indexedImages(store, digest) !== null;
 }
 
 /** What the store has of a full name, and a build would take; null: the registry is asked. */
 export async function findStored(store: Store, name: string, platform: Platform): Promise<StoredImage | null> {
-  const tagged = await readTagged(store, name, platform);
-  return readKnown(store, tagged, readPulled(store, name), platform);
+  const read: ReadStored = (digest) => readImage(store, digest, { platform });
+  const tagged = await readTagged(store, name, platform, read);
+  return readKnown(tagged, readPulled(store, name), platform, read);
 }
+
+/** A look at what is here, or one that makes layers of an image that came packed, as one of an index. */
+type ReadStored = (digest: Digest, platform: Platform) => Promise<StoredImage>;
 
 /** By platform the digest that a registry gave for a name. */
 type Pulled = Readonly<Record<string, StoredImage['digest']>>;
@@ -58,33 +75,34 @@ type Pulled = Readonly<Record<string, StoredImage['digest']>>;
  * name is no registry's business. One that was pulled may be had for this platform as well.
  */
 async function readKnown(
-  store: Store,
   tagged: StoredImage | null,
   pulled: Pulled,
   platform: Platform,
+  read: ReadStored,
 ): Promise<StoredImage | null> {
   if (tagged !== null && samePlatform(tagged.config, platform)) return tagged;
   const digest = pulled[formatPlatform(normalPlatform(platform))];
-  const image = digest === undefined ? null : await readPresent(store, digest, platform);
+  const image = digest === undefined ? null : await readPresent(digest, platform, read);
   if (image !== null) return image;
   const wasPulled = tagged !== null && Object.values(pulled).includes(tagged.digest);
   return wasPulled ? null : tagged;
 }
 
-async function readTagged(store: Store, name: string, platform: Platform): Promise<StoredImage | null> {
+async function readTagged(
+  store: Store,
+  name: string,
+  platform: Platform,
+  read: ReadStored,
+): Promise<StoredImage | null> {
   const reference = parseReference(name);
   const digest = reference.digest ?? resolveTag(store, name);
-  return digest === null ? null : readPresent(store, digest, platform);
+  return digest === null ? null : readPresent(digest, platform, read);
 }
 
 /** Null where the store lacks it, or a part of it: then it is fetched again. */
-async function readPresent(
-  store: Store,
-  digest: StoredImage['digest'],
-  platform: Platform,
-): Promise<StoredImage | null> {
+async function readPresent(digest: Digest, platform: Platform, read: ReadStored): Promise<StoredImage | null> {
   try {
-    return await readImage(store, digest, { platform });
+    return await read(digest, platform);
   } catch (error) {
     if (error instanceof StoreError && absent.has(error.code)) return null;
     throw error;

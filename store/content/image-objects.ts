@@ -33,7 +33,11 @@ export function reachFrom(store: Store, digest: Digest, into: Reached): void {
   }
   const document = blob.size <= maxDocumentBytes ? readDocument(store, digest) : null;
   if (document === null) return;
-  for (const child of digestsIn(document.manifests)) reachFrom(store, child, into);
+  for (const child of digestsIn(document.manifests)) {
+    reachFrom(store, child, into);
+    // An index is sent on with the very blobs that it came with, also of an image that layers were made of.
+    if (database.image(child) !== null) addBlobs(store, readDocument(store, child)?.layers, into);
+  }
   for (const part of [...digestsIn([document.config]), ...digestsIn(document.layers)]) reachFrom(store, part, into);
   const rootfs = isObject(document.rootfs) ? document.rootfs.diff_ids : null;
   for (const id of stringsIn(rootfs)) addLayer(store, parseDiffId(id), into);
@@ -48,8 +52,10 @@ export function imageComplete(store: Store, digest: Digest): boolean {
     return database.blob(row.configDigest) !== null && row.layers.every((id) => database.layer(id) !== null);
   }
   return entriesOf(readDocument(store, digest)).every(({ digest: child, isImage }) => {
-    if (isImage) return database.image(child) === null || imageComplete(store, child);
-    return database.blob(child) !== null && partsPresent(store, readDocument(store, child));
+    if (isImage && database.image(child) !== null) return imageComplete(store, child);
+    // An index may name images that never came; of one that came packed, all parts did.
+    if (database.blob(child) === null) return isImage;
+    return partsPresent(store, readDocument(store, child));
   });
 }
 
@@ -76,10 +82,19 @@ export function namedIn(
   };
 }
 
-/** Of what is attested about an image. */
+/** The compressed layers of an image that is kept as it came, with their sizes. */
+export function packedBlobs(store: Store, digest: Digest): [Digest, number][] {
+  return digestsIn(readDocument(store, digest)?.layers).flatMap((layer) => {
+    const blob = store.database.blob(layer);
+    return blob === null ? [] : [[layer, blob.size]];
+  });
+}
+
+/** Of what is attested about an image, of an image that is kept as it came, of an index in an index. */
 function partsPresent(store: Store, document: Readonly<Record<string, unknown>> | null): boolean {
-  const parts = [...digestsIn([document?.config]), ...digestsIn(document?.layers)];
-  return parts.every((part) => store.database.blob(part) !== null);
+  const { database } = store;
+  const parts = [...digestsIn([document?.config]), ...digestsIn(document?.layers), ...digestsIn(document?.manifests)];
+  return parts.every((part) => database.blob(part) !== null || database.layer(part as DiffId) !== null);
 }
 
 /** Entries of an index; for the platform 'unknown' there is no image, but what is attested about one. */
@@ -89,6 +104,10 @@ function entriesOf(document: Readonly<Record<string, unknown>> | null): { digest
     const isAbout = isObject(entry) && isObject(entry.platform) && entry.platform.architecture === 'unknown';
     return digestsIn([entry]).map((digest) => ({ digest, isImage: !isAbout }));
   });
+}
+
+function addBlobs(store: Store, descriptors: unknown, into: Reached): void {
+  for (const digest of digestsIn(descriptors)) if (store.database.blob(digest) !== null) into.blobs.add(digest);
 }
 
 function addLayer(store: Store, diffId: DiffId, into: Reached): void {

@@ -34,13 +34,25 @@ export function addImages(dir: string, database: Database, digest: Digest): void
   const document = readJson(paths.blobFile(dir, digest));
   for (const child of arrayOf(document?.manifests)) {
     const childDigest = digestOf(child);
-    if (childDigest !== null && childDigest !== digest && !isAttestation(child)) addImages(dir, database, childDigest);
+    if (childDigest === null || childDigest === digest || isAttestation(child)) continue;
+    if (!isPacked(dir, database, childDigest)) addImages(dir, database, childDigest);
   }
   const configDigest = digestOf(document?.config);
   if (configDigest === null) return;
   const rootfs = readJson(paths.blobFile(dir, configDigest))?.rootfs;
   const layers = arrayOf(isObject(rootfs) ? rootfs.diff_ids : null).filter(isDigest) as DiffId[];
   database.putImage({ digest, configDigest, layers });
+}
+
+/** An image of an index that is kept as the blobs it came as: it has no row until layers are made of them. */
+function isPacked(dir: string, database: Database, digest: Digest): boolean {
+  const manifest = readJson(paths.blobFile(dir, digest));
+  const blobs = arrayOf(manifest?.layers).map(digestOf);
+  const configDigest = digestOf(manifest?.config);
+  const rootfs = configDigest === null ? null : readJson(paths.blobFile(dir, configDigest))?.rootfs;
+  const layers = arrayOf(isObject(rootfs) ? rootfs.diff_ids : null).filter(isDigest) as DiffId[];
+  const isHere = (blob: Digest | null): boolean => blob !== null && database.blob(blob) !== null;
+  return layers.some((id) => database.layer(id) === null) && blobs.every(isHere);
 }
 
 /** What is attested about an image is no image. */

@@ -3,11 +3,13 @@ import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorPlatform } from '../image/platform.js';
 import { formatPlatform } from '../image/platform-names.js';
-import type { Platform } from '../words.js';
+import type { Descriptor, Platform } from '../words.js';
 import { planCopy } from './copy-plan.js';
 import type { Converted, CopyPlan, Document, ImageDestination, ImageSource, WriteOptions } from './image-source.js';
 
 export interface CopyOptions extends WriteOptions {
+  /** Called with the layers that the image has, before any is moved. */
+  readonly onLayers?: ((layers: readonly Descriptor[]) => void) | undefined;
   /** Which images of an index; by default all of it, byte for byte. */
   readonly platforms?: readonly Platform[] | undefined;
   /** Fails rather than copy the image under another digest. */
@@ -30,6 +32,7 @@ export async function copyImage(
   const complete = (await source.complete?.(whole)) ?? { plan: whole, source };
   const { plan, source: from } = (await options.convert?.(complete.plan, complete.source)) ?? complete;
   if (options.preserveDigests) requireSameDigest(whole, plan, source, destination);
+  options.onLayers?.(plan.manifests.flatMap(({ manifest }) => manifest.layers));
   await destination.write(plan, from, options);
   return plan.root;
 }

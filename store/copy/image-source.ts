@@ -10,13 +10,17 @@ export interface Document {
   readonly bytes: Buffer;
 }
 
-export interface ImageSource {
+/** What an image says of itself. */
+export interface DocumentSource {
   /** For messages, as the user wrote it. */
   readonly name: string;
   /** The document that the image is found by. */
   root(): Promise<Document>;
   /** A manifest, index or config. Whoever gets it checks it against the descriptor. */
   readDocument(wanted: Descriptor): Promise<Buffer>;
+}
+
+export interface ImageSource extends DocumentSource {
   /** Bytes of a blob from `start` on. Whoever writes them checks them, or the receiver does. */
   openBlob(blob: Descriptor, start?: number): AsyncIterable<Uint8Array>;
   /** Repositories of a registry that have the blobs: from there they are mounted, and move nowhere. */

@@ -9,7 +9,7 @@ import { fetchBlob, fetchDocument, fetchManifest, hasBlob } from '../transport/r
 import { putManifest, startUpload, uploadBlob } from '../transport/registry-upload.js';
 import { type Descriptor, mediaTypes } from '../words.js';
 import type { CopyPlan, ImageDestination, ImageSource, WriteOptions } from './image-source.js';
-import { skipping, verified } from './write-blob.js';
+import { verified } from './write-blob.js';
 
 const blobsAtOnce = 4;
 const maxMountSources = 3;
@@ -23,8 +23,7 @@ export async function openRegistrySource(reference: Reference, options: Registry
     root: () => fetchManifest(registry, reference.digest ?? reference.tag ?? 'latest'),
     readDocument: async ({ digest, mediaType }) =>
       manifestTypes.has(mediaType) ? (await fetchManifest(registry, digest)).bytes : fetchDocument(registry, digest),
-    openBlob: (blob, start = 0) =>
-      start === 0 ? fetchBlob(registry, blob) : skipping(fetchBlob(registry, blob), start),
+    openBlob: (blob, start) => fetchBlob(registry, blob, start),
     repositoriesAt: (place) => (place === reference.registry ? [reference.repository] : []),
     close: async () => registry.close(),
   };

@@ -2,7 +2,7 @@
 // it is to be sent on as it came: of images for other machines only these bytes are kept, and layers are made of them when
 // somebody wants to run one, or to build on it (unpackImage).
 import { createReadStream } from 'node:fs';
-import { blobPath, findBlob, putBlob } from '../content/blob.js';
+import { blobPath, findBlob, putBlob, recordCompression } from '../content/blob.js';
 import type { Store } from '../content/handle.js';
 import { putManifest } from '../image/images.js';
 import { resolveImage } from '../image/resolve.js';
@@ -74,7 +74,10 @@ async function writeIndex(
       tars.has(layer.digest)
         ? source.openBlob(layer)
         : createReadStream(blobPath(store, layer.digest), { highWaterMark: 1 << 20 });
-    await receiveLayers(store, lease, config, layers, open, { onProgress: undefined });
+    await receiveLayers(store, lease, config, layers, open, {});
+    for (const [i, diffId] of config.rootfs.diff_ids.entries()) {
+      if (layers[i]!.digest !== diffId) recordCompression(store, diffId, layers[i]!);
+    }
     await putManifest(store, lease, planned.bytes, bytes);
   }
   for (const { bytes } of [...documents, root]) await putBlob(store, lease, bytes);

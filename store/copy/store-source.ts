@@ -14,7 +14,7 @@ import { prepareExact, prepareLayer } from '../transport/outgoing.js';
 import type { OnProgress } from '../transport/progress.js';
 import type { Layer, Lease } from '../types.js';
 import { type Descriptor, type DiffId, type Digest, mediaTypes } from '../words.js';
-import type { Converted, CopyPlan, ImageSource, PlannedManifest } from './image-source.js';
+import type { Converted, CopyPlan, DocumentSource, ImageSource, PlannedManifest } from './image-source.js';
 import { isImage, readPlannedConfig } from './planned-image.js';
 
 /**
@@ -30,18 +30,7 @@ export function openStoreSource(
 ): ImageSource {
   const known = new Map<Digest, DiffId>();
   const self: ImageSource = {
-    name,
-    async root() {
-      const bytes = await readBlob(store, digest);
-      const document = parseImageDocument(bytes, `the manifest of ${name}`);
-      const own = document.kind === 'index' ? document.index.mediaType : document.manifest.mediaType;
-      const usual = document.kind === 'index' ? mediaTypes.ociIndex : mediaTypes.ociManifest;
-      return { descriptor: descriptorOf(bytes, own ?? usual), bytes };
-    },
-    async readDocument(wanted) {
-      requirePart(store, wanted.digest, name);
-      return readBlob(store, wanted.digest);
-    },
+    ...storeDocuments(store, digest, name),
     openBlob: (blob, start = 0) => readLayerOrBlob(store, lease, blob, start, known, name, onProgress),
     repositoriesAt: (registry) => [
       ...new Set(
@@ -67,6 +56,24 @@ export function openStoreSource(
     close: async () => {},
   };
   return self;
+}
+
+/** What an image of a store says of itself; nothing is made or kept for it. */
+export function storeDocuments(store: Store, digest: Digest, name: string): DocumentSource {
+  return {
+    name,
+    async root() {
+      const bytes = await readBlob(store, digest);
+      const document = parseImageDocument(bytes, `the manifest of ${name}`);
+      const own = document.kind === 'index' ? document.index.mediaType : document.manifest.mediaType;
+      const usual = document.kind === 'index' ? mediaTypes.ociIndex : mediaTypes.ociManifest;
+      return { descriptor: descriptorOf(bytes, own ?? usual), bytes };
+    },
+    async readDocument(wanted) {
+      requirePart(store, wanted.digest, name);
+      return readBlob(store, wanted.digest);
+    },
+  };
 }
 
 async function* readLayerOrBlob(

@@ -1,6 +1,6 @@
 // Names of a store's images, and what removing one means.
 import type { Store } from '../content/handle.js';
-import { indexedImages } from '../content/image-objects.js';
+import { indexedImages, packedBlobs } from '../content/image-objects.js';
 import { deleteTag, getTag, listTagRows, setTag } from '../content/tags.js';
 import { StoreError } from '../errors.js';
 import type { Digest } from '../words.js';
@@ -22,6 +22,8 @@ export interface ListedImage {
   readonly createdMs: number;
   /** Bytes of its layers' tars. Images share layers: this is not what removing it would free. */
   readonly sizeBytes: number;
+  /** Of an index: the images that it lists. */
+  readonly images: readonly Digest[] | null;
 }
 
 /**
@@ -51,34 +53,53 @@ export function untag(store: Store, reference: Reference | string): boolean {
   return deleteTag(store, tagName(reference));
 }
 
-/** All images, newest first; those that lost their names too. Of one in an index that has a name, the index. */
+/**
+ * All images, newest first; those that lost their names too. Of those in an index that has a name, the index; its bytes are
+ * those of the images whose layers are here, and of the blobs that others are kept as.
+ */
 export function listImages(store: Store): ListedImage[] {
+  const { database } = store;
   const names = new Map<Digest, string[]>();
+  const updated = new Map<Digest, number>();
   for (const tag of listTags(store)) {
     names.set(tag.digest, [...(names.get(tag.digest) ?? []), familiarName(tag.reference)]);
+    updated.set(tag.digest, Math.min(tag.updatedMs, updated.get(tag.digest) ?? tag.updatedMs));
   }
-  const rows = new Map(store.database.images().map((row) => [row.digest, row]));
-  const parents = new Map<Digest, Digest>();
-  for (const digest of names.keys()) {
-    if (rows.has(digest)) continue;
-    for (const child of indexedImages(store, digest) ?? []) parents.set(child, digest);
+  const rows = new Map(database.images().map((row) => [row.digest, row]));
+  const sizes = new Map(database.layers().map((layer) => [layer.diffId, layer.size]));
+  const inIndex = new Set<Digest>();
+  const indexes: ListedImage[] = [];
+  for (const [digest, itsNames] of names) {
+    const children = rows.has(digest) ? null : indexedImages(store, digest);
+    if (children === null) continue;
+    for (const child of children) inIndex.add(child);
+    const unpacked = children.flatMap((child) => rows.get(child) ?? []);
+    const layers = new Set(unpacked.flatMap((row) => row.layers));
+    const packed = children.filter((child) => !rows.has(child)).flatMap((child) => packedBlobs(store, child));
+    indexes.push({
+      digest,
+      configDigest: unpacked[0]?.configDigest ?? digest,
+      names: itsNames.sort(),
+      createdMs: Math.min(...unpacked.map((row) => row.createdMs), updated.get(digest)!),
+      sizeBytes: sum([...layers].map((id) => sizes.get(id) ?? 0)) + sum([...new Map(packed).values()]),
+      images: children,
+    });
   }
-  const sizes = new Map(store.database.layers().map((layer) => [layer.diffId, layer.size]));
-  const listed = [...rows.values()].flatMap(({ digest, configDigest, layers, createdMs }) => {
-    const image = {
+  const single = [...rows.values()]
+    .filter(({ digest }) => !inIndex.has(digest) || names.has(digest))
+    .map(({ digest, configDigest, layers, createdMs }) => ({
+      digest,
       configDigest,
+      names: (names.get(digest) ?? []).sort(),
       createdMs,
-      sizeBytes: [...new Set(layers)].reduce((sum, id) => sum + (sizes.get(id) ?? 0), 0),
-    };
-    const parent = parents.get(digest);
-    return [
-      ...(parent === undefined || names.has(digest)
-        ? [{ ...image, digest, names: (names.get(digest) ?? []).sort() }]
-        : []),
-      ...(parent === undefined ? [] : [{ ...image, digest: parent, names: (names.get(parent) ?? []).sort() }]),
-    ];
-  });
-  return listed.reverse();
+      sizeBytes: sum([...new Set(layers)].map((id) => sizes.get(id) ?? 0)),
+      images: null,
+    }));
+  return [...indexes, ...single.reverse()].sort((a, b) => b.createdMs - a.createdMs);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }
 
 export interface Removal {
@@ -92,7 +113,7 @@ export interface Removal {
  * What `rmi` does. A name is taken away, and the image with its last name; an image given by (the start of) its digest
  * goes with its only name, or with all of them if `force`.
  *
- * @throws StoreError IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS_ID, IMAGE_HAS_TAGS
+ * @throws StoreError IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS_ID, IMAGE_HAS_TAGS, IMAGE_IN_INDEX
  */
 export function removeImage(store: Store, text: string, options: { readonly force?: boolean } = {}): Removal {
   store.requireWritable();
@@ -104,17 +125,36 @@ export function removeImage(store: Store, text: string, options: { readonly forc
       hint: 'remove it by name, or all of them at once with --force',
     });
   }
+  if (name === null && names.length === 0) requireInNoIndex(store, text, digest);
   const untagged = name === null ? names : [name];
   for (const each of untagged) deleteTag(store, each);
   const deleted = store.database.transaction(() => {
     if (namesOf(store, digest).length > 0) return false;
     store.database.deleteImage(digest);
+    const inUse = new Set(namedIndexes(store).flatMap(({ images }) => images));
     for (const child of indexedImages(store, digest) ?? []) {
-      if (namesOf(store, child).length === 0) store.database.deleteImage(child);
+      if (namesOf(store, child).length === 0 && !inUse.has(child)) store.database.deleteImage(child);
     }
     return true;
   });
   return { untagged, deleted: deleted ? digest : null };
+}
+
+/** @throws StoreError IMAGE_IN_INDEX */
+function requireInNoIndex(store: Store, text: string, digest: Digest): void {
+  const index = namedIndexes(store).find(({ images }) => images.includes(digest));
+  if (index === undefined) return;
+  throw new StoreError('IMAGE_IN_INDEX', {
+    message: `${text} is one of the images of ${familiarName(index.reference)}`,
+    hint: `remove that, or make an index without it: tsbuild manifest rm ${familiarName(index.reference)} ${digest}`,
+  });
+}
+
+function namedIndexes(store: Store): { readonly reference: string; readonly images: readonly Digest[] }[] {
+  return listTagRows(store).flatMap(({ reference, digest }) => {
+    const images = indexedImages(store, digest);
+    return images === null ? [] : [{ reference, images }];
+  });
 }
 
 function namesOf(store: Store, digest: Digest): string[] {

@@ -16,14 +16,14 @@ import { type ArchiveMember, packMembers } from './archive-pack.js';
 import { containerdName, refName } from './blob-folder.js';
 import type { Compression, CompressionChoice } from './compress.js';
 import { encodeIndexJson, layoutMarker } from './layout-export.js';
-import { type Outgoing, prepareBlobs, prepareImage } from './outgoing.js';
+import { imageOf, type Outgoing, prepareBlobs, prepareImage } from './outgoing.js';
 import type { OnProgress } from './progress.js';
 
-export interface NamedImage extends Outgoing {
+export type NamedImage = Outgoing & {
   readonly names: readonly string[];
   /** Of the entries that list it. */
   readonly annotations?: Readonly<Record<string, string>> | undefined;
-}
+};
 
 export interface SaveOptions {
   /** 'own': the forms that the images' manifests name. */
@@ -78,7 +78,9 @@ async function dockerMembers(
 ): Promise<Members> {
   const members: Members = new Map();
   const entries: DockerEntry[] = [];
-  for (const { image, names } of images) {
+  for (const named of images) {
+    const { names } = named;
+    const image = imageOf(named);
     const { config, layers } = await prepareImage(store, lease, image, { compression: 'none' }, onProgress);
     for (const { descriptor, path } of layers) {
       const { digest, size } = descriptor;
@@ -134,8 +136,9 @@ async function layoutMembers(
 
 /** The same images again, by the names of their blobs. */
 function dockerEntries(images: readonly NamedImage[], members: Members): DockerEntry[] {
-  return images.map(({ image, names }) => {
-    const { config, layers } = image.manifest;
+  return images.map((named) => {
+    const { names } = named;
+    const { config, layers } = imageOf(named).manifest;
     const places = [config, ...layers].map(({ digest }) => blobName(digest));
     if (!places.every((place) => members.has(place))) throw new Error('the archive has an image in another form');
     const [Config = '', ...Layers] = places;

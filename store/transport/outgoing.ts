@@ -45,10 +45,15 @@ export interface OutgoingImage {
   readonly layers: readonly OutgoingLayer[];
 }
 
-/** An image, with the index where it is in one. */
-export interface Outgoing {
-  readonly image: StoredImage;
-  readonly index?: StoredIndex | undefined;
+/** An image, with the index where it is in one; or an index whoever its images are for. */
+export type Outgoing =
+  | { readonly image: StoredImage; readonly index?: StoredIndex | undefined }
+  | { readonly image?: undefined; readonly index: StoredIndex };
+
+/** The image itself, for a format that holds no index. */
+export function imageOf({ image }: Outgoing): StoredImage {
+  if (image !== undefined) return image;
+  throw new Error('an index was to be written in a format that holds none');
 }
 
 /** An image or an index as blobs under their digests. */
@@ -63,11 +68,13 @@ export interface OutgoingBlobs {
 export async function prepareBlobs(
   store: Store,
   lease: Lease,
-  { image, index }: Outgoing,
+  outgoing: Outgoing,
   choice: CompressionChoice | null,
   onProgress: OnProgress | undefined,
 ): Promise<OutgoingBlobs> {
+  const { index } = outgoing;
   if (index === undefined) {
+    const image = imageOf(outgoing);
     const { manifest, config, layers } = await prepareImage(store, lease, image, choice, onProgress);
     const { os, architecture, variant } = image.config;
     const root = { ...manifest.descriptor, platform: { architecture, os, ...(variant && { variant }) } };

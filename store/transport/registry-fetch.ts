@@ -79,13 +79,13 @@ export function fetchDocument(registry: Registry, digest: Digest): Promise<Buffe
 }
 
 /**
- * The bytes of a blob, exactly `size` of them, continued by Range where a connection breaks. Whoever reads them checks the
+ * The bytes of a blob from `first` on, up to its `size`, continued by Range where a connection breaks. Whoever reads them checks the
  * digest: it alone says that a part that came later belongs to one that came before, whoever sent it.
  *
  * @throws StoreError BLOB_SIZE_MISMATCH, REGISTRY_UNREACHABLE
  */
-export function fetchBlob(registry: Registry, blob: Descriptor): AsyncGenerator<Buffer> {
-  return bytesFromSources(registry, (source, start) => blobFrom(source, blob, start));
+export function fetchBlob(registry: Registry, blob: Descriptor, first = 0): AsyncGenerator<Buffer> {
+  return bytesFromSources(registry, (source, start) => blobFrom(source, blob, first + start));
 }
 
 /** An attempt that brought less is no progress: a server must not keep us by a byte now and then. */

@@ -88,5 +88,5 @@ test('with a part missing is told as incomplete, and not made', async () => {
   const place = await tempStore();
   const { index } = await sampleIndex(place);
   const other = await tempStore();
-  await expect(putIndex(other.store, other.lease, index)).rejects.toMatchObject({ code: 'IMAGE_MISSING' });
+  await expect(putIndex(other.store, other.lease, index)).rejects.toMatchObject({ code: 'IMAGE_INCOMPLETE' });
 });
