@@ -79,7 +79,7 @@ function workDirectory(): { dir: string; unmount: () => void } {
   mkdirSync(dir);
   const made = spawnSync(
     'sh',
-    ['-c', `truncate -s 24G ${image} && mkfs.ext4 -q ${image} && mount -o loop ${image} ${dir}`],
+    ['-c', `truncate -s 64G ${image} && mkfs.ext4 -q ${image} && mount -o loop ${image} ${dir}`],
     { encoding: 'utf8' },
   );
   if (made.status !== 0) console.log(`# not on a journalled ext4 of its own: ${made.stderr.trim()}`);

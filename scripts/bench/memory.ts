@@ -1,5 +1,5 @@
 // Peak resident memory of each transfer, by GNU time: of images as people have them, and of one layer larger than memory should be.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Transport } from './transport.js';
@@ -15,7 +15,8 @@ export function peakMemory({ bench, images, target }: Omit<Transport, 'found'>):
     return;
   }
   const { dir } = bench;
-  const [store, large, file] = [join(dir, 'memory-store'), join(dir, 'large-store'), join(dir, 'memory-file')];
+  const [store, large, pulled] = ['memory-store', 'large-store', 'pulled-store'].map((name) => join(dir, name));
+  const file = join(dir, 'memory-file');
   const tsbuild = join(bench.root, 'bin/tsbuild');
   const ref = `${target.name}/memory:1`;
   // As compressible as a Debian base, and no two megabytes of it alike.
@@ -29,8 +30,9 @@ export function peakMemory({ bench, images, target }: Omit<Transport, 'found'>):
     [`import of a layer of ${largeGb} GB`, `import -q --store ${large} --platform linux/amd64 -t large:1 -`],
     ['its push, gzip', `push -q --store ${large} --compression gzip large:1 ${ref}`],
     ['its push, zstd', `push -q --store ${large} --compression zstd large:1 ${ref}`],
-    ['its pull', `pull -q --store ${store} ${ref}`],
+    ['its pull', `pull -q --store ${pulled} ${ref}`],
     ['its export', `save --store ${large} --format oci-archive -o ${file} large:1`],
+    ['its copy to a layout', `copy -q --store ${store} docker://${ref} oci:${file}:1`],
   ];
   console.log(`\ntransport: memory: MB at the peak, and seconds   (goal: ${goalMb} MB)`);
   target.empty();
@@ -44,8 +46,8 @@ export function peakMemory({ bench, images, target }: Omit<Transport, 'found'>):
     console.log(
       `  ${what.padEnd(30)} ${peak.toFixed(0).padStart(5)}  ${seconds.padStart(7)} s${peak > goalMb ? '  !' : ''}`,
     );
-    rmSync(file, { force: true });
+    for (const path of [file, pulled!]) rmSync(path, { recursive: true, force: true });
   }
-  execFileSync('rm', ['-rf', store, large]);
+  for (const path of [store!, large!]) rmSync(path, { recursive: true, force: true });
   target.empty();
 }

@@ -218,8 +218,7 @@ function copy(transport: Transport): Scenario {
       {
         name: 'tsbuild',
         prepare: () => remove(store, layout),
-        command: () =>
-          `${tsbuild(transport, store, `pull -q ${images.one}`)} && ${tsbuild(transport, store, `push -q --compression gzip ${images.one} oci-layout:${layout}:1`)}`,
+        command: () => tsbuild(transport, store, `copy -q docker://${images.one} oci:${layout}:1`),
       },
       ...peers(found.skopeo, {
         name: 'skopeo',
