@@ -49,6 +49,7 @@ export {
   type DuplicatesOptions,
   findDuplicates,
 } from './content/duplicates.js';
+export { storeFault } from './content/faults.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';

@@ -21,7 +21,7 @@ import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.j
 import { removeCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
 import { diskSpace } from './disk-space.js';
-import { hasCode, storeFault } from './faults.js';
+import { hasCode, storeFault, withFaults } from './faults.js';
 import { flushLog } from './flush.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -249,7 +249,7 @@ export async function emptyTrashNow(dir: string, host: Host | undefined): Promis
   const items = readdirSync(trash).map((name) => join(trash, name));
   if (items.length === 0) return 0;
   const before = diskBytes(trash);
-  if (host !== undefined) await host.remove(items);
+  if (host !== undefined) await withFaults(dir, () => host.remove(items));
   else for (const item of items) removeOwn(item);
   return before - diskBytes(trash);
 }
