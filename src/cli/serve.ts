@@ -100,14 +100,14 @@ export async function run(cli: Cli, command: Command): Promise<number> {
 }
 
 function tellOf(cli: Cli, { urls, isOpen }: Serving, { readOnly, accessLog }: ServeCommand): void {
-  // The log has standard output for itself.
-  const tell = accessLog === '-' ? cli.err : cli.out;
-  for (const url of urls) tell(`serving at ${url}\n`);
   const isReachable = urls.some((url) => !/\/\/(127\.|\[::1\])/.test(url));
   if (isOpen && isReachable) {
     const what = readOnly === true ? 'pull' : 'pull, push and delete';
     cli.err(`warning: whoever reaches this address may ${what}: see --htpasswd, --tls-client-ca and --read-only\n`);
   }
+  // The log has standard output for itself.
+  const tell = accessLog === '-' ? cli.err : cli.out;
+  for (const url of urls) tell(`serving at ${url}\n`);
 }
 
 function interrupted(signal: AbortSignal): Promise<void> {
@@ -156,7 +156,7 @@ function serveOptions(cli: Cli, options: ServeCommand): ServeOptions {
     maxConnections: count('--max-connections', options.maxConnections),
     uploadTimeoutMs: ms('--upload-timeout', options.uploadTimeout),
     keepUnreferencedMs: ms('--keep-untagged', options.keepUntagged),
-    accessLogPath: options.accessLog === '-' ? '/dev/stdout' : options.accessLog,
+    ...(options.accessLog === '-' ? { onAccess: cli.out } : { accessLogPath: options.accessLog }),
     metrics: options.metrics,
     graceMs: ms('--grace', options.grace),
     onNotice: (text) => cli.err(`${new Date().toISOString()} ${text}\n`),

@@ -102,8 +102,7 @@ async function becomesTree(
 
 function headsByPath(result: AssembleResult, fileParts: ReadonlyMap<number, RawPath>): Map<RawPath, Buffer> {
   const heads = new Map<RawPath, Buffer>();
-  // Threads hand them in as they come; what is made of them is to be the same each time.
-  for (const [part, head] of [...result.heads].sort(([a], [b]) => a - b)) {
+  for (const [part, head] of result.heads) {
     const path = fileParts.get(part);
     if (path !== undefined) heads.set(path, head);
   }

@@ -11,8 +11,6 @@ const maxDocumentBytes = 8 << 20;
 export interface Reached {
   readonly layers: Set<DiffId>;
   readonly blobs: Set<Digest>;
-  /** Compressed forms of layers that are not reached by their layer alone. */
-  readonly spare?: ReadonlySet<Digest>;
 }
 
 /**
@@ -31,15 +29,13 @@ export function reachFrom(store: Store, digest: Digest, into: Reached): void {
   if (row !== null) {
     into.blobs.add(row.configDigest);
     for (const id of row.layers) addLayer(store, id, into);
+    // It is sent on with the very blobs that it came with, also where nobody knows any more which layers they are.
+    addBlobs(store, readDocument(store, digest)?.layers, into);
     return;
   }
   const document = blob.size <= maxDocumentBytes ? readDocument(store, digest) : null;
   if (document === null) return;
-  for (const child of digestsIn(document.manifests)) {
-    reachFrom(store, child, into);
-    // An index is sent on with the very blobs that it came with, also of an image that layers were made of.
-    if (database.image(child) !== null) addBlobs(store, readDocument(store, child)?.layers, into);
-  }
+  for (const child of digestsIn(document.manifests)) reachFrom(store, child, into);
   for (const part of [...digestsIn([document.config]), ...digestsIn(document.layers)]) reachFrom(store, part, into);
   const rootfs = isObject(document.rootfs) ? document.rootfs.diff_ids : null;
   for (const id of stringsIn(rootfs)) addLayer(store, parseDiffId(id), into);
@@ -115,9 +111,7 @@ function addBlobs(store: Store, descriptors: unknown, into: Reached): void {
 function addLayer(store: Store, diffId: DiffId, into: Reached): void {
   if (into.layers.has(diffId)) return;
   into.layers.add(diffId);
-  for (const { digest } of store.database.compressions(diffId)) {
-    if (into.spare?.has(digest) !== true) into.blobs.add(digest);
-  }
+  for (const { digest } of store.database.compressions(diffId)) into.blobs.add(digest);
 }
 
 function readDocument(store: Store, digest: Digest): Readonly<Record<string, unknown>> | null {

@@ -58,8 +58,7 @@ interface PendingLink {
   resolving: boolean;
 }
 
-/** Makes the tree entry by entry. */
-export class TreeBuilder {
+class TreeBuilder {
   readonly #root = directory();
   readonly #whiteouts: { readonly parent: LayerNode; readonly name: string }[] = [];
   readonly #pendingLinks = new Map<LayerNode, PendingLink>();

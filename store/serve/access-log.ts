@@ -50,7 +50,7 @@ export function openAccessLog(path: string): AccessLog {
   };
 }
 
-function accessLine(record: AccessRecord): string {
+export function accessLine(record: AccessRecord): string {
   const shortened = JSON.stringify(record, (_, value: unknown) =>
     typeof value === 'string' ? value.slice(0, longestText) : value,
   );

@@ -21,6 +21,8 @@ export interface AuthenticationOptions {
   readonly service: string;
 }
 
+/** No name and no password: what skopeo and podman say where they have no login. */
+const nothing = 'Basic Og==';
 const maxFormBytes = 16 << 10;
 const catalogScope = 'registry:catalog:*';
 const mostScopes = 50;
@@ -43,7 +45,9 @@ export class Authentication {
   async identify(request: IncomingMessage): Promise<Identity> {
     const certified = this.#options.certificates ? certifiedName(request) : null;
     const { authorization } = request.headers;
-    if (authorization === undefined || this.#options.passwords === null) return { user: certified };
+    if (authorization === undefined || authorization === nothing || this.#options.passwords === null) {
+      return { user: certified };
+    }
     const token = /^Bearer +([\w.~+/=-]+)$/i.exec(authorization)?.[1];
     if (this.#tokens !== null && token !== undefined) {
       const identity = this.#tokens.read(token);

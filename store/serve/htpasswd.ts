@@ -4,7 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { StoreError } from '../errors.js';
 
 /** Of a password that nobody has: users that don't exist take as long as those that do. */
-const nobodysHash = '$2b$10$abcdefghijklmnopqrstuuFbfB1ck0hGTQ9kwwTbLbVDmJYtqV1Fq';
+const nobodysHash = '$2b$10$wan2uKnG0OOfR.5GqdfYIOJDt8808hM35rv/tlYjxrJSmB2VL4HJ.';
 const rememberedMs = 300_000;
 const mostRemembered = 10_000;
 const checksAtOnce = 2;

@@ -44,6 +44,8 @@ export class ManifestForms {
   /** Null where the repository has no manifest of that digest. */
   async byDigest(repository: Repository, digest: Digest): Promise<ServedManifest | null> {
     if (this.#holdings.hasManifest(repository, digest)) {
+      // Of its layers only the tars are here: whoever got it could not go on.
+      if (this.#store.database.image(digest) !== null && !this.#holdings.isWhole(digest)) return null;
       const bytes = await this.#holdings.document(digest);
       return { digest, bytes, mediaType: mediaTypeOf(parseImageDocument(bytes, digest)) };
     }

@@ -58,20 +58,18 @@ export class RepositoryNames {
     }
   }
 
+  /** Where the first component has a dot but can't be a host ('a.b_c/d'), it is no registry's. */
   #keyOf(name: string): string {
     // Colons are for ports and tags: no name of a repository has one.
-    const invalid = /[:@]/.test(name) ? 'it has a colon or an @' : null;
-    try {
-      if (invalid === null) return formatReference(withoutTag(`${this.#prefix}${name}`));
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
+    const spellings = /[:@]/.test(name) ? [] : [`${this.#prefix}${name}`, `docker.io/${this.#prefix}${name}`];
+    for (const spelling of spellings) {
+      try {
+        return formatReference(withoutTag(spelling));
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+      }
     }
-    const shown = JSON.stringify(name.slice(0, 100));
-    throw new RequestError(
-      400,
-      'NAME_INVALID',
-      `${shown} is no repository name${invalid === null ? '' : `: ${invalid}`}`,
-    );
+    throw new RequestError(400, 'NAME_INVALID', `${JSON.stringify(name.slice(0, 100))} is no repository name`);
   }
 }
 

@@ -31,6 +31,8 @@ export interface ServeOptions {
   readonly keepUnreferencedMs?: number | undefined;
   readonly bodyTimeoutMs?: number | undefined;
   readonly accessLogPath?: string | undefined;
+  /** Gets the lines of the access log where it has no file. */
+  readonly onAccess?: ((line: string) => void) | undefined;
   readonly metrics?: boolean | undefined;
   /** Requests that are being answered when the server is closed may take so long to end. */
   readonly graceMs?: number | undefined;

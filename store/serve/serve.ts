@@ -9,7 +9,7 @@ import { applyFlushed, startFlush } from '../content/flush.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
 import { parseAccessRule } from './access.js';
-import { openAccessLog } from './access-log.js';
+import { type AccessLog, accessLine, openAccessLog } from './access-log.js';
 import { Authentication } from './authentication.js';
 import { type Desk, serveRequest } from './dispatch.js';
 import type { Registry } from './exchange.js';
@@ -36,7 +36,7 @@ export async function startServing(store: Store, options: ServeOptions): Promise
   const passwords = options.htpasswdPath === undefined ? null : new Passwords(options.htpasswdPath);
   const rules = options.accessRules?.map(parseAccessRule) ?? null;
   const secure = options.tls === undefined ? null : secureOptions(options.tls);
-  const log = options.accessLogPath === undefined ? null : openAccessLog(options.accessLogPath);
+  const log = openLog(options);
   const flusher = new Flusher(store);
   const servers: Server[] = [];
   const underWay: Desk['underWay'] = new Set();
@@ -68,15 +68,19 @@ export async function startServing(store: Store, options: ServeOptions): Promise
       service,
     });
     desk = { registry, authentication, metrics: options.metrics === true ? new Metrics() : null, log, underWay };
+    let closed: Promise<void> | null = null;
     const upkeep = setInterval(() => keepUp(registry), upkeepMs);
     return {
       urls: addresses.map((address) => `${secure === null ? 'http' : 'https'}://${shown(address)}`),
       isOpen: passwords === null && options.tls?.clientCaPath === undefined,
-      close: async (now) => {
-        clearInterval(upkeep);
-        await closeAll(servers, desk!, options.graceMs ?? 10_000, now);
-        flusher.close();
-        log?.close();
+      close: (now) => {
+        closed ??= (async () => {
+          clearInterval(upkeep);
+          await closeAll(servers, desk!, options.graceMs ?? 10_000, now);
+          flusher.close();
+          log?.close();
+        })();
+        return closed;
       },
     };
   } catch (error) {
@@ -84,6 +88,12 @@ export async function startServing(store: Store, options: ServeOptions): Promise
     log?.close();
     throw error;
   }
+}
+
+function openLog({ accessLogPath, onAccess }: ServeOptions): AccessLog | null {
+  if (accessLogPath !== undefined) return openAccessLog(accessLogPath);
+  if (onAccess === undefined) return null;
+  return { write: (record) => onAccess(accessLine(record)), close: () => {} };
 }
 
 /** requestTimeout would end long uploads: silence ends them, and slowness (see body.ts). */

@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type FileLock, lockFile } from '#native';
 import { adoptBlob } from '../content/blob.js';
 import { hasCode } from '../content/faults.js';
@@ -42,6 +43,7 @@ export interface UploadLimits {
   readonly timeoutMs: number;
 }
 
+const patienceMs = 2000;
 const idPattern = /^[\w-]{32}$/;
 
 export class Uploads {
@@ -200,9 +202,13 @@ export class Uploads {
     return join(uploadsDir(this.#store.dir), id);
   }
 
+  /** A client that lost its connection comes back faster than that is noticed here. */
   async #lock(id: string): Promise<FileLock | null> {
     try {
-      return await lockFile(join(this.#dir(id), 'lock'), 'exclusive', false);
+      for (const untilMs = Date.now() + patienceMs; ; await sleep(25)) {
+        const lock = await lockFile(join(this.#dir(id), 'lock'), 'exclusive', false);
+        if (lock !== null || Date.now() >= untilMs) return lock;
+      }
     } catch (error) {
       if (existsSync(this.#dir(id))) throw error;
       throw new RequestError(404, 'BLOB_UPLOAD_UNKNOWN', 'there is no such upload');
