@@ -80,6 +80,7 @@ export type {
   Scratch,
 } from './copy/image-source.js';
 export { type InspectedImage, inspectImage } from './copy/inspect-image.js';
+export { type JoinedPart, joinImages } from './copy/join-images.js';
 export { layoutDestination, openLayoutSource } from './copy/layout-image.js';
 export { openRegistrySource, registryDestination } from './copy/registry-image.js';
 export { storeDestination } from './copy/store-destination.js';

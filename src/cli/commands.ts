@@ -50,6 +50,19 @@ const commands: Readonly<Record<string, Entry>> = {
     summary: 'drop what is made again from layers: indexes and trees',
     load: () => import('./store-drop-forms.js'),
   },
+  'manifest create': {
+    summary: 'make a list of images for several platforms',
+    load: () => import('./manifest-create.js'),
+  },
+  'manifest add': { summary: 'add images to a list', load: () => import('./manifest-add.js') },
+  'manifest annotate': {
+    summary: 'say the platform of an image in a list, or annotate it',
+    load: () => import('./manifest-annotate.js'),
+  },
+  'manifest remove': { summary: 'take images out of a list', load: () => import('./manifest-remove.js') },
+  'manifest inspect': { summary: 'show a list, here or in a registry', load: () => import('./manifest-inspect.js') },
+  'manifest push': { summary: 'send a list and all its images somewhere', load: () => import('./manifest-push.js') },
+  'manifest rm': { summary: 'remove lists', load: () => import('./manifest-rm.js') },
   'cache ls': { summary: 'list the caches of RUN --mount=type=cache', load: () => import('./cache-ls.js') },
   'cache inspect': { summary: 'show what is known of a cache', load: () => import('./cache-inspect.js') },
   'cache prune': { summary: 'remove caches', load: () => import('./cache-prune.js') },
@@ -64,7 +77,7 @@ const aliases: Readonly<Record<string, string>> = {
   'cache list': 'cache ls',
   'cache rm': 'cache prune',
 };
-const groups = ['cache', 'store'];
+const groups = ['cache', 'manifest', 'store'];
 
 type Found =
   | { readonly name: string; readonly argv: readonly string[]; readonly load: () => Promise<CommandModule> }

@@ -1,5 +1,14 @@
 // The images behind a line of `images`: the one, or those that an index lists.
-import { type Digest, type ImageConfig, type ListedImage, type Platform, readIndexed, type Store } from '#store';
+import {
+  type Digest,
+  type ImageConfig,
+  type ListedImage,
+  type Platform,
+  parseImageDocument,
+  readIndexed,
+  type Store,
+  storeDocuments,
+} from '#store';
 
 export interface ImageEntry {
   readonly digest: Digest;
@@ -11,16 +20,27 @@ export interface ImageEntry {
   readonly packed: boolean;
 }
 
-export async function entriesOf(store: Store, { digest, images }: ListedImage): Promise<ImageEntry[]> {
-  const entries = await Promise.all((images ?? [digest]).map((each) => readIndexed(store, each)));
+export async function entriesOf(store: Store, listed: ListedImage): Promise<ImageEntry[]> {
+  const platforms = listed.images === null ? new Map() : await platformsIn(store, listed.digest);
+  const entries = await Promise.all((listed.images ?? [listed.digest]).map((each) => readIndexed(store, each)));
   return entries
     .filter((entry) => entry !== null)
-    .map(({ digest: own, manifest, config, sizeBytes, packed }) => ({
-      digest: own,
+    .map(({ digest, manifest, config, sizeBytes, packed }) => ({
+      digest,
       configDigest: manifest.config.digest,
-      platform: config,
+      platform: platforms.get(digest) ?? config,
       config,
       sizeBytes,
       packed,
     }));
+}
+
+/** What an index says of its images goes before what they say themselves. */
+async function platformsIn(store: Store, digest: Digest): Promise<Map<Digest, Platform>> {
+  const { bytes } = await storeDocuments(store, digest, digest).root();
+  const document = parseImageDocument(bytes, digest);
+  if (document.kind === 'manifest') return new Map();
+  return new Map(
+    document.index.manifests.flatMap((entry) => (entry.platform === undefined ? [] : [[entry.digest, entry.platform]])),
+  );
 }

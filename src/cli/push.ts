@@ -1,21 +1,26 @@
 // tsbuild push: to a registry, an OCI layout or another store.
 import { type Command, Option } from 'commander';
 import {
+  convertImages,
   copyBetweenStores,
   copyImage,
   exportLayout,
+  type ImageSource,
   type Lease,
   layoutDestination,
   openStoreSource,
   type Platform,
+  parseReference,
   pushImage,
-  pushIndex,
+  type RegistryOptions,
+  registryDestination,
   type Store,
   tagImage,
 } from '#store';
 import type { TransferReport } from '../report/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { compressionLevel as parseLevel } from './level-option.js';
+import { Ends } from './open-address.js';
 import { openImage, openWhole, type WholeImage } from './open-image.js';
 import { platformOption } from './platform-option.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
@@ -91,8 +96,9 @@ async function send(
   name: string,
   destination: string,
   options: PushOptions,
-  { onProgress }: TransferReport,
+  report: TransferReport,
 ): Promise<string> {
+  const { onProgress } = report;
   const { index } = opened;
   const annotations = options.annotation?.map(annotation);
   const { compression, compressionLevel } = options;
@@ -121,8 +127,7 @@ async function send(
     return exportLayout(store, lease, opened.image, dir, { ...form, ...written });
   }
   if (index !== undefined) {
-    const { descriptor } = await pushIndex(store, lease, index, destination, { ...access, onProgress });
-    return descriptor.digest;
+    return sendIndex(cli, openStoreSource(store, lease, opened.digest, name, onProgress), destination, access, report);
   }
   const sent = {
     compression,
@@ -133,6 +138,29 @@ async function send(
   };
   const { manifest } = await pushImage(store, lease, opened.image, destination, sent);
   return manifest.descriptor.digest;
+}
+
+/** As it is, but for layers that are not compressed: those of images that were built here without attestations. */
+async function sendIndex(
+  cli: Cli,
+  source: ImageSource,
+  destination: string,
+  access: RegistryOptions,
+  { onProgress, expect }: TransferReport,
+): Promise<string> {
+  const ends = new Ends(cli);
+  try {
+    const target = registryDestination(parseReference(destination), access);
+    const { descriptor } = await copyImage(source, target, {
+      onProgress,
+      onLayers: expect,
+      signal: cli.signal,
+      convert: (plan, from) => convertImages(plan, from, { compression: 'gzip', onlyPlain: true }, ends, onProgress),
+    });
+    return descriptor.digest;
+  } finally {
+    await ends.close();
+  }
 }
 
 /** 'manifest:KEY=VALUE' as a build takes it, or without the place: there is no other. @throws UsageError */

@@ -8,12 +8,13 @@ import { decompress } from '../content/decompress.js';
 import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorOf, encodeManifest, isDockerManifest, type MediaTypes } from '../image/images.js';
+import { isAttestation } from '../image/platform.js';
 import { canonicalJson } from '../image/strict-json.js';
-import { type Compression, compressLayer, layerTypes } from '../transport/compress.js';
+import { type Compression, compressLayer, layerTypes, levelOf } from '../transport/compress.js';
 import { ociLayerType } from '../transport/outgoing.js';
 import { inParallel, type OnProgress } from '../transport/progress.js';
 import { type Descriptor, type DiffId, type Digest, mediaTypes } from '../words.js';
-import type { Converted, CopyPlan, Document, ImageSource, PlannedManifest, Scratch } from './image-source.js';
+import type { Converted, CopyPlan, Document, ImageSource, MadeBlob, PlannedManifest, Scratch } from './image-source.js';
 import { isImage, readPlannedConfig } from './planned-image.js';
 import { verified } from './write-blob.js';
 
@@ -24,12 +25,8 @@ export interface Conversion {
   readonly level?: number | undefined;
   /** Compress again what is compressed that way already. */
   readonly force?: boolean | undefined;
-}
-
-/** A blob that was made for the copy. */
-interface MadeBlob {
-  readonly descriptor: Descriptor;
-  readonly path: string;
+  /** Compress what is not compressed at all, and leave the rest. */
+  readonly onlyPlain?: boolean | undefined;
 }
 
 /**
@@ -56,7 +53,7 @@ export async function convertImages(
   const root = plan.root;
   const indexes = convertIndexes([...plan.documents, root], replaced, conversion);
   if (replaced.size === 0 && indexes.size === 0) return { plan, source };
-  requireNothingAttested(plan, source);
+  requireNothingAttested(plan, replaced, source);
   const now = (document: Document): Document =>
     replaced.get(document.descriptor.digest) ?? indexes.get(document.descriptor.digest) ?? document;
   const manifests = plan.manifests.map((each) => replaced.get(each.descriptor.digest) ?? each);
@@ -74,7 +71,7 @@ export async function convertImages(
 async function recompressLayers(
   images: readonly PlannedManifest[],
   source: ImageSource,
-  { compression, level, force = false }: Conversion,
+  { compression, level, force = false, onlyPlain = false }: Conversion,
   scratch: Scratch,
   onProgress: OnProgress | undefined,
 ): Promise<ReadonlyMap<Digest, MadeBlob>> {
@@ -84,7 +81,8 @@ async function recompressLayers(
   for (const image of images) {
     const { config } = await readPlannedConfig(source, image);
     for (const [i, layer] of image.manifest.layers.entries()) {
-      const isRight = ociLayerType(layer.mediaType) === layerTypes[compression];
+      const type = ociLayerType(layer.mediaType);
+      const isRight = onlyPlain ? type !== mediaTypes.ociLayer : type === layerTypes[compression];
       if (!isRight || (force && compression !== 'none')) {
         wanted.set(layer.digest, { layer, diffId: config.rootfs.diff_ids[i]! });
       }
@@ -93,6 +91,13 @@ async function recompressLayers(
   await inParallel([...wanted.values()], 2, async ({ layer, diffId }) => {
     const report = (doneBytes: number, totalBytes: number): void =>
       onProgress?.({ digest: layer.digest, state: 'compressing', doneBytes, totalBytes });
+    // With a level, no form that somebody else made will do.
+    const own = force && compression !== 'none' ? levelOf({ compression, level }) : level;
+    const kept = await source.recompress?.(layer, diffId, { compression, level: own });
+    if (kept) {
+      made.set(layer.digest, kept);
+      return;
+    }
     const tarPath = scratch.path('layer');
     const size = await writeTar(source, layer, diffId, tarPath);
     if (compression === 'none') {
@@ -204,8 +209,20 @@ function convertIndexes(
 }
 
 /** @throws StoreError COPY_CHANGES_ATTESTED */
-function requireNothingAttested({ manifests }: CopyPlan, source: ImageSource): void {
-  if (manifests.every(({ manifest }) => isImage(manifest))) return;
+function requireNothingAttested(
+  { root, documents }: CopyPlan,
+  replaced: ReadonlyMap<Digest, Document>,
+  source: ImageSource,
+): void {
+  const attested = [root, ...documents].flatMap(({ descriptor, bytes }) => {
+    const parsed = parseImageDocument(bytes, descriptor.digest, descriptor.mediaType);
+    return parsed.kind === 'index' ? parsed.index.manifests.filter(isAttestation) : [];
+  });
+  const isChanged = ({ annotations }: Descriptor): boolean => {
+    const about = annotations?.['vnd.docker.reference.digest'];
+    return about === undefined || replaced.has(about as Digest);
+  };
+  if (!attested.some(isChanged)) return;
   throw new StoreError('COPY_CHANGES_ATTESTED', {
     message: `${source.name} has attestations, which name its exact bytes: in another form it would not be the image that they are about`,
     hint: 'copy it as it is, or one image of it without them: --platform os/arch',

@@ -1,8 +1,9 @@
 // What images are copied from and to. A transport says how bytes are read or written, and nothing about images: that is
 // the plan's business (copy-plan.ts). An image goes as its documents and blobs under their digests, so that nothing is
 // unpacked on the way from one place to another that keeps the same bytes.
+import type { CompressionChoice } from '../transport/compress.js';
 import type { OnProgress } from '../transport/progress.js';
-import type { Descriptor, Manifest } from '../words.js';
+import type { Descriptor, DiffId, Manifest } from '../words.js';
 
 /** A manifest or an index with its exact bytes. */
 export interface Document {
@@ -29,7 +30,15 @@ export interface ImageSource extends DocumentSource {
   readonly isMadeUp?: boolean;
   /** Where a layer is here, but not in the compressed form that its manifest names: the image in a form that is here. */
   complete?(plan: CopyPlan): Promise<Converted>;
+  /** A layer compressed otherwise, where that is kept for the next time; null where the copy has to do it. */
+  recompress?(layer: Descriptor, diffId: DiffId, choice: CompressionChoice): Promise<MadeBlob | null>;
   close(): Promise<void>;
+}
+
+/** A blob that was made for the copy. */
+export interface MadeBlob {
+  readonly descriptor: Descriptor;
+  readonly path: string;
 }
 
 /** A manifest of the plan: an image, or what is attested about one. */

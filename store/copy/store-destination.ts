@@ -78,7 +78,10 @@ async function writeIndex(
     for (const [i, diffId] of config.rootfs.diff_ids.entries()) {
       if (layers[i]!.digest !== diffId) recordCompression(store, diffId, layers[i]!);
     }
-    await putManifest(store, lease, planned.bytes, bytes);
+    // One that is here already is no newer than it was.
+    const { digest } = planned.descriptor;
+    if (findBlob(store, digest) === null || store.database.image(digest) === null)
+      await putManifest(store, lease, planned.bytes, bytes);
   }
   for (const { bytes } of [...documents, root]) await putBlob(store, lease, bytes);
 }

@@ -29,13 +29,19 @@ export function openStoreSource(
   onProgress?: OnProgress | undefined,
 ): ImageSource {
   const known = new Map<Digest, DiffId>();
+  const seen = new Set<Digest>([digest]);
+  const documents = storeDocuments(store, digest, name);
   const self: ImageSource = {
-    ...storeDocuments(store, digest, name),
+    ...documents,
+    async readDocument(wanted) {
+      seen.add(wanted.digest);
+      return documents.readDocument(wanted);
+    },
     openBlob: (blob, start = 0) => readLayerOrBlob(store, lease, blob, start, known, name, onProgress),
     repositoriesAt: (registry) => [
       ...new Set(
         listTags(store)
-          .filter((tag) => tag.digest === digest)
+          .filter((tag) => seen.has(tag.digest))
           .map((tag) => parseReference(tag.reference))
           .filter((tag) => tag.registry === registry)
           .map((tag) => tag.repository),
@@ -52,6 +58,10 @@ export function openStoreSource(
       return plan.documents.length === 0 && only !== undefined && isImage(only.manifest)
         ? inFormsThatAreHere(store, lease, plan, only, self, known, onProgress)
         : { plan, source: self };
+    },
+    async recompress(_, diffId, choice) {
+      const here = findLayer(store, diffId);
+      return here === null ? null : prepareLayer(store, lease, here, choice, onProgress);
     },
     close: async () => {},
   };

@@ -146,7 +146,7 @@ function requireInNoIndex(store: Store, text: string, digest: Digest): void {
   if (index === undefined) return;
   throw new StoreError('IMAGE_IN_INDEX', {
     message: `${text} is one of the images of ${familiarName(index.reference)}`,
-    hint: `remove that, or make an index without it: tsbuild manifest rm ${familiarName(index.reference)} ${digest}`,
+    hint: `remove that, or make an index without it: tsbuild manifest remove ${familiarName(index.reference)} ${digest}`,
   });
 }
 
