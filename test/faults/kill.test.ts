@@ -135,7 +135,9 @@ test.skipIf(!hasRegistry())(`${kills} kills (seed ${seed})`, { timeout: 3_600_00
   await nothingRuns(started);
   // What reached the registry is whole.
   for (const number of [0, 1, 2]) {
-    const { code, stderr } = await endOf(start(['pull', '-q', `${registry.name}/pushed:${number}`], join(dir, 'other')));
+    const { code, stderr } = await endOf(
+      start(['pull', '-q', `${registry.name}/pushed:${number}`], join(dir, 'other')),
+    );
     assert(code === 0 || /MANIFEST_UNKNOWN|NOT_FOUND|not found|has no/i.test(stderr), stderr);
   }
   console.log(`seed ${seed}: ${counts.kills} killed, ${counts.ended} ended by themselves`);
@@ -162,7 +164,10 @@ async function prepare(registry: string): Promise<Source[]> {
   for (const number of [0, 1, 2]) {
     const [name, buildfile] = [`source${number}:1`, `context/Source${number}`];
     const step = 'RUN echo made > /made && head -c 300000 /dev/zero > /zeros && touch -d @1 /made /zeros /';
-    writeFileSync(join(dir, buildfile), `FROM base:1\nCOPY Source${number} /here\n${step}\nCMD ["sh", "-c", "cat /made"]\n`);
+    writeFileSync(
+      join(dir, buildfile),
+      `FROM base:1\nCOPY Source${number} /here\n${step}\nCMD ["sh", "-c", "cat /made"]\n`,
+    );
     const digest = (await done('-q', '-t', name, '-f', buildfile, 'context')).trim();
     await done('push', '-q', name, `${registry}/app:${number}`);
     await done('save', '-o', `saved${number}.tar`, name);
