@@ -31,7 +31,7 @@ import { type ImageAddress, parseAddress } from './image-address.js';
 import { Ends, openSource } from './open-address.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
-import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
+import { addJobsOption, addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { underLease } from './under-lease.js';
 
 interface PullCommand extends RegistryFlags, TransferFlags {
@@ -65,6 +65,7 @@ export function configure(command: Command): void {
       collect,
     )
     .option('-a, --all-platforms', 'the whole index; images for other machines stay packed until they are needed');
+  addJobsOption(command);
   addTransferOptions(command);
   addRegistryOptions(command);
   command.addHelpText(

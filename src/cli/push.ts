@@ -25,7 +25,7 @@ import { openImage, openWhole, type WholeImage } from './open-image.js';
 import { platformOption } from './platform-option.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
-import { addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
+import { addJobsOption, addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
 import { underLease } from './under-lease.js';
 import { writeResult } from './write-result.js';
 
@@ -59,6 +59,7 @@ export function configure(command: Command): void {
     .option('--annotation <key=value>', "annotation of the image's manifest, which gives it another digest", collect)
     .option('--digestfile <file>', 'write the digest at the destination to a file')
     .addOption(platformOption().default(undefined, 'all of it'));
+  addJobsOption(command);
   addTransferOptions(command);
   addRegistryOptions(command);
   command.addHelpText(
@@ -134,6 +135,7 @@ async function send(
     level: compressionLevel,
     annotations: Object.fromEntries(annotations ?? []),
     ...access,
+    jobs: options.jobs,
     onProgress,
   };
   const { manifest } = await pushImage(store, lease, opened.image, destination, sent);

@@ -1,13 +1,14 @@
 // What pull, push, copy and save share: how far each layer is.
 import { type Command, Option } from 'commander';
 import { jsonTransfer, liveTransfer, plainTransfer, silentTransfer, type TransferReport } from '../report/index.js';
-import type { Cli } from './cli.js';
+import { type Cli, UsageError } from './cli.js';
 
 const kinds = ['auto', 'plain', 'tty', 'json', 'quiet', 'none'] as const;
 
 export interface TransferFlags {
   readonly progress?: (typeof kinds)[number];
   readonly quiet?: boolean;
+  readonly jobs?: number;
 }
 
 export function addTransferOptions(command: Command): void {
@@ -18,6 +19,17 @@ export function addTransferOptions(command: Command): void {
       ),
     )
     .option('-q, --quiet', 'print the digest only');
+}
+
+/** Of the commands that move layers of their own accord. */
+export function addJobsOption(command: Command): void {
+  command.option('--jobs <number>', 'move so many layers at the same time (default: 3)', jobs);
+}
+
+/** @throws UsageError */
+function jobs(text: string): number {
+  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text);
+  throw new UsageError('USAGE', { message: `--jobs ${text} is no number of layers`, hint: 'as in --jobs 6' });
 }
 
 /** Runs `work` with a report of what it moves. */

@@ -20,7 +20,7 @@ import {
   prepareExact,
   prepareLayer,
 } from './outgoing.js';
-import { inParallel, type OnProgress, type TransferProgress } from './progress.js';
+import { largestFirst, type OnProgress, type TransferProgress } from './progress.js';
 import type { RegistryOptions } from './registry-access.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import { hasBlob } from './registry-fetch.js';
@@ -36,6 +36,8 @@ export interface PushOptions extends RegistryOptions {
   readonly types?: MediaTypes | undefined;
   /** Further ones of its manifest, which gives it another digest. */
   readonly annotations?: Readonly<Record<string, string>> | undefined;
+  /** How many layers are moved at once. */
+  readonly jobs?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
@@ -85,7 +87,7 @@ export async function pushIndex(
   lease: Lease,
   index: StoredIndex,
   reference: Reference | string,
-  options: RegistryOptions & Pick<PushOptions, 'onProgress'> = {},
+  options: RegistryOptions & Pick<PushOptions, 'onProgress' | 'jobs'> = {},
 ): Promise<OutgoingManifest> {
   const target = typeof reference === 'string' ? parseReference(reference) : reference;
   return withRegistry(store, lease, index.images, target, options, async (push) => {
@@ -131,11 +133,16 @@ async function withRegistry<T>(
 async function sendImage(push: Push, image: StoredImage, target: Reference, place: Place): Promise<SentImage> {
   const placed = new Map<DiffId, Placed>();
   const layers = new Map(image.layers.map((layer, i) => [layer.diffId, { layer, i }]));
-  await inParallel([...layers.values()], layersAtOnce, async ({ layer, i }) => {
-    placed.set(layer.diffId, await place(push, layer, image.manifest.layers[i]!));
-  });
+  const { types, annotations, jobs = layersAtOnce } = push.options;
+  await largestFirst(
+    [...layers.values()],
+    jobs,
+    ({ layer }) => layer.size,
+    async ({ layer, i }) => {
+      placed.set(layer.diffId, await place(push, layer, image.manifest.layers[i]!));
+    },
+  );
   const forms = image.layers.map(({ diffId }) => placed.get(diffId)!);
-  const { types, annotations } = push.options;
   const { manifest, config } = await documentsOver(push.store, image, forms, types, annotations);
   await placeBytes(push, config);
   await putManifest(

@@ -8,11 +8,13 @@ import { putManifest } from '../image/images.js';
 import type { ResolvedImage } from '../image/resolve.js';
 import type { Lease, StoredImage } from '../types.js';
 import { type Descriptor, type DiffId, type ImageConfig, mediaTypes, type Platform } from '../words.js';
-import { inParallel, type OnProgress } from './progress.js';
+import { largestFirst, type OnProgress } from './progress.js';
 
 export interface ReceiveOptions {
   /** Which image of an index; a plain manifest is taken whatever its platform. */
   readonly platform?: Platform | undefined;
+  /** How many layers are moved at once. */
+  readonly jobs?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Told of the layers that will be moved, before the first of them is. */
   readonly onLayers?: ((layers: readonly Descriptor[]) => void) | undefined;
@@ -56,8 +58,12 @@ export async function receiveLayers(
   options.check?.(config);
   const wanted = new Map(config.rootfs.diff_ids.map((diffId, i) => [diffId, layers[i]!]));
   options.onLayers?.([...wanted].flatMap(([diffId, layer]) => (findLayer(store, diffId) === null ? [layer] : [])));
-  await inParallel([...wanted], layersAtOnce, ([diffId, layer]) =>
-    receiveLayer(store, lease, diffId, layer, openLayer, options.onProgress),
+  const { jobs = layersAtOnce, onProgress } = options;
+  await largestFirst(
+    [...wanted],
+    jobs,
+    ([, { size }]) => size,
+    ([diffId, layer]) => receiveLayer(store, lease, diffId, layer, openLayer, onProgress),
   );
 }
 

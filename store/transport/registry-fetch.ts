@@ -99,12 +99,15 @@ async function* blobFrom(registry: Registry, blob: Descriptor, start: number): A
     try {
       const response = await requestFrom(registry, blob, received);
       let skip = response.status === 200 ? received : 0; // a server without ranges starts anew
-      for await (const chunk of steadily(response, registry.idleTimeoutMs)) {
+      const chunks = steadily(response, registry.idleTimeoutMs);
+      for await (const chunk of chunks) {
         const fresh = skip === 0 ? chunk : chunk.subarray(skip);
         skip -= chunk.length - fresh.length;
         if (fresh.length === 0) continue;
         received += fresh.length;
-        if (received > blob.size) throw sizeMismatch(blob, `more than ${blob.size} bytes`);
+        // Whoever has read the last byte may not ask again: the answer is read to its end, and the connection kept.
+        const more = received === blob.size ? await chunks.next().catch(() => null) : null;
+        if (received > blob.size || more?.value !== undefined) throw sizeMismatch(blob, `more than ${blob.size} bytes`);
         yield fresh;
       }
       if (received === blob.size) return;
