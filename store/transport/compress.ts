@@ -121,6 +121,6 @@ export async function* verifiedPieces(layer: Layer, pool: BufferPool): AsyncGene
 export function layerDamaged({ diffId }: Layer, found: string): StoreError {
   return new StoreError('LAYER_DAMAGED', {
     message: `layer ${diffId} has the digest ${found} on the disk`,
-    hint: "it was damaged there; 'tsbuild gc' won't mend it: remove the images that use it and pull or build them again",
+    hint: "'tsbuild fsck --read-data --repair' fetches it again where a registry has it; else pull or build its images again",
   });
 }

@@ -215,7 +215,7 @@ async function copyBlob(
 export function damaged(digest: Digest, found: string): StoreError {
   return new StoreError('BLOB_DAMAGED', {
     message: `${digest} has the digest ${found} on the disk`,
-    hint: 'it was damaged there: remove the images that use it and pull or build them again',
+    hint: "'tsbuild fsck --read-data --repair' fetches it again where a registry has it; else pull or build its images again",
   });
 }
 
