@@ -7,5 +7,6 @@ export TSBUILD_NIGHTLY=1
 TSBUILD_FUZZ_RUNS=1000 node_modules/.bin/vitest run test/store/format-erofs-utils.test.ts --testTimeout=1800000
 node_modules/.bin/vitest run test/e2e/samples.test.ts
 node_modules/.bin/vitest run test/faults --testTimeout=3600000
-TSBUILD_FLIPS=200 npx vitest run test/store/fsck-flips.test.ts
+TSBUILD_FLIPS=200 node_modules/.bin/vitest run test/store/fsck-flips.test.ts
+node_modules/.bin/vitest run test/store/transport-faults.test.ts
 TSBUILD_LARGE_LAYER_GB=10 node_modules/.bin/vitest run test/e2e/memory.test.ts

@@ -49,6 +49,7 @@ export {
   type DuplicatesOptions,
   findDuplicates,
 } from './content/duplicates.js';
+export { storeFault } from './content/faults.js';
 export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';
@@ -57,7 +58,7 @@ export { Store, type StoreOptions } from './content/handle.js';
 export { indexedImages } from './content/image-objects.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
-export { openLease } from './content/lease.js';
+export { openLease, openReadingLease } from './content/lease.js';
 export { openStore } from './content/open.js';
 export { automaticPolicies, limitPolicies, type PrunePolicy, type Verdict } from './content/prune-policy.js';
 export type { Quarantined, QuarantineNote } from './content/quarantine.js';

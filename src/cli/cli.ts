@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Host, openHost } from '#native';
-import { openStore, type Store, type StoreOptions } from '#store';
+import { openStore, type Store, type StoreOptions, storeFault } from '#store';
 import { CodedError } from '../base/index.js';
 
 /** A command line that can't be understood. Exit code 2. */
@@ -36,8 +36,17 @@ export interface CommandModule {
   run(cli: Cli, command: Command): Promise<number>;
 }
 
-/** A Cli over this process, and what closes everything that commands opened through it. */
-export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli; close: () => Promise<void> } {
+export interface OpenCli {
+  readonly cli: Cli;
+  /** `error` in the words of the store whose file the machine refused; any other error unchanged. */
+  explain(error: unknown): unknown;
+  /** Closes everything that the command opened. */
+  close(): Promise<void>;
+}
+
+/** A Cli over this process. */
+export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): OpenCli {
+  const stores: string[] = [];
   const closers: (() => Promise<void>)[] = [];
   const opened = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
     const handle = await opening;
@@ -55,12 +64,20 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): { cli: Cli
           onDamage: (error) => cli.err(warning(error)),
           ...storeOptions(env),
           ...options,
+        }).then((store) => {
+          stores.push(store.dir);
+          return store;
         }),
       ),
     openHost: () => opened(openHost()),
   };
   return {
     cli,
+    explain: (error) => {
+      const path = error instanceof Error && 'path' in error ? String(error.path) : '';
+      const dir = stores.find((each) => path.startsWith(`${each}/`));
+      return dir === undefined ? error : storeFault(error, dir);
+    },
     close: async () => {
       for (const close of closers.reverse()) await close();
     },

@@ -209,7 +209,7 @@ async function pushStored(
 ): Promise<Digest | null> {
   const { store, name } = await openStoreAt(ends.cli, address, defaultStore);
   const { digest } = await findNamed(store, name);
-  const lease = await ends.lease(store, `copy of ${name}`);
+  const lease = await ends.readingLease(store, `copy of ${name}`);
   if ((await readIndex(store, digest)) !== null) return null;
   const image = await readImage(store, digest);
   const sending = pushImage(store, lease, image, reference, options);

@@ -16,6 +16,7 @@ import {
   openLayoutSource,
   openLease,
   openOciArchiveSource,
+  openReadingLease,
   openRegistrySource,
   openStoreSource,
   type RegistryOptions,
@@ -46,6 +47,12 @@ export class Ends implements Scratch {
 
   closing(close: () => Promise<void> | void): void {
     this.#closers.push(close);
+  }
+
+  async readingLease(store: Store, purpose: string): Promise<Lease> {
+    const lease = await openReadingLease(store, purpose);
+    this.closing(() => lease.release());
+    return lease;
   }
 
   async lease(store: Store, purpose: string): Promise<Lease> {
@@ -91,7 +98,7 @@ async function sourceAt(ends: Ends, address: ImageAddress, options: OpenOptions)
       return openDirSource(address.dir);
     case 'store': {
       const { store, name } = await openStoreAt(ends.cli, address, options.store);
-      const lease = await ends.lease(store, `copy of ${name}`);
+      const lease = await ends.readingLease(store, `copy of ${name}`);
       const { digest } = await findNamed(store, name);
       return openStoreSource(store, lease, digest, name, options.onProgress);
     }

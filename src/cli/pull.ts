@@ -12,7 +12,7 @@ import {
   inspectImage,
   isAttestation,
   type Lease,
-  openLease,
+  openReadingLease,
   type Platform,
   type PullOptions,
   parseImageDocument,
@@ -183,7 +183,7 @@ async function fromStore(
   if (name === null)
     throw new UsageError('USAGE', { message: `${source} names no image`, hint: 'store://DIR/NAME:TAG' });
   const from = await cli.openStore(dir);
-  const held = await openLease(from, `copy of ${name}`); // its layers stay while they are read
+  const held = await openReadingLease(from, `copy of ${name}`); // its layers stay while they are read
   try {
     const found = findImage(from, name);
     await copyBetweenStores(from, store, lease, found.digest, options);

@@ -26,7 +26,7 @@ import { platformOption } from './platform-option.js';
 import { addRegistryOptions, passwordsElsewhere, type RegistryFlags, registryOptions } from './registry-options.js';
 import { storeAndName } from './store-address.js';
 import { addJobsOption, addTransferOptions, type TransferFlags, withTransferReport } from './transfer.js';
-import { underLease } from './under-lease.js';
+import { underLease, underReadingLease } from './under-lease.js';
 import { writeResult } from './write-result.js';
 
 interface PushOptions extends RegistryFlags, TransferFlags {
@@ -75,7 +75,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const options = command.opts<PushOptions>();
   const [name = '', destination = name] = command.args;
   const store = await cli.openStore(options.store);
-  await underLease(cli, store, `push ${name}`, async (lease) => {
+  await underReadingLease(cli, store, `push ${name}`, async (lease) => {
     const { platform } = options;
     const whole = await openWhole(store, name);
     const image = platform === undefined ? undefined : await openImage(cli, store, name, platform);

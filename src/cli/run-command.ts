@@ -24,11 +24,11 @@ export async function runCommand(
     if (error.exitCode === 0) return 0;
     throw usageError(error, name, command, module.elsewhere ?? {});
   }
-  const { cli, close } = openCli(process.env, signal);
+  const { cli, explain, close } = openCli(process.env, signal);
   try {
-    return await module.run(cli, command);
-  } finally {
-    await close();
+    return await module.run(cli, command).finally(close);
+  } catch (error) {
+    throw explain(error);
   }
 }
 

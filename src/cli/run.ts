@@ -1,6 +1,6 @@
 // tsbuild run: a program from an image, its output and exit code passed through.
 import { type Command, Option } from 'commander';
-import { mountLayer, openLease, openView, type Platform, visibleLayers } from '#store';
+import { mountLayer, openReadingLease, openView, type Platform, visibleLayers } from '#store';
 import { runImage } from '../executor/index.js';
 import { type Cli, collect, UsageError } from './cli.js';
 import { openImage } from './open-image.js';
@@ -40,7 +40,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const [name = '', ...words] = command.args;
   const store = await cli.openStore(options.store);
   const host = await cli.openHost();
-  const lease = await openLease(store, `run ${name}`, () => host);
+  const lease = await openReadingLease(store, `run ${name}`, () => host);
   try {
     const image = await openImage(cli, store, name, options.platform);
     const mounts = await Promise.all(visibleLayers(image.layers).map((layer) => mountLayer(store, lease, host, layer)));

@@ -3,7 +3,7 @@ import { type Platform, saveArchive } from '#store';
 import { type Cli, UsageError } from './cli.js';
 import { openImage, openWhole } from './open-image.js';
 import { platformOption } from './platform-option.js';
-import { underLease } from './under-lease.js';
+import { underReadingLease } from './under-lease.js';
 
 interface SaveOptions {
   readonly output?: string;
@@ -46,7 +46,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     });
   }
   const store = await cli.openStore(options.store);
-  await underLease(cli, store, 'save', async (lease) => {
+  await underReadingLease(cli, store, 'save', async (lease) => {
     const images = [];
     for (const text of command.args) {
       const { name, digest: _, ...whole } = await openWhole(store, text);

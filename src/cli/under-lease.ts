@@ -1,4 +1,4 @@
-import { type Lease, openLease, type Store } from '#store';
+import { type Lease, openLease, openReadingLease, type Store } from '#store';
 import { unlessInterrupted } from '../base/index.js';
 import type { Cli } from './cli.js';
 
@@ -9,7 +9,20 @@ export async function underLease<T>(
   purpose: string,
   work: (lease: Lease) => Promise<T>,
 ): Promise<T> {
-  const lease = await openLease(store, purpose);
+  return under(cli, await openLease(store, purpose), work);
+}
+
+/** The same for work that reads only, from a store that can't be written to, too. */
+export async function underReadingLease<T>(
+  cli: Cli,
+  store: Store,
+  purpose: string,
+  work: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  return under(cli, await openReadingLease(store, purpose), work);
+}
+
+async function under<T>(cli: Cli, lease: Lease, work: (lease: Lease) => Promise<T>): Promise<T> {
   try {
     return await unlessInterrupted(work(lease), cli.signal);
   } finally {

@@ -51,6 +51,15 @@ export async function putBlob(
   }
 }
 
+/** Writes bytes to a file of the lease, for who can't or need not keep them. */
+export async function writeBlob(
+  lease: Lease,
+  source: AsyncIterable<Uint8Array>,
+): Promise<BlobRow & { readonly path: string }> {
+  const path = lease.path('blob');
+  return { ...(await writeHashed(path, source)), path };
+}
+
 /**
  * Makes the file at `path`, on the store's filesystem, a blob; its bytes were hashed by the caller. Where the store has these
  * bytes already, as a blob or as a layer's tar, the file goes.

@@ -1,17 +1,19 @@
 // The build cache as a list: results of steps, and directories of cache mounts. What can be filtered, measured and removed.
-import type { DiffId } from '../words.js';
 import { lastBuilds } from './builds.js';
 import { listCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
 import type { Store } from './handle.js';
-import { type Reached, reachFrom } from './image-objects.js';
+import { namedIn, type Reached, reachFrom } from './image-objects.js';
 import { leaseAlive } from './lease.js';
 import { blobFile, cacheMountDir, layerDir, treeDir } from './paths.js';
 
 export interface CacheEntry {
-  /** Of a result: its layer's diffID, or the step's key where it made none; of a cache mount: its directory's name. */
+  /**
+   * Of a result: its layer's diffID, or the step's key where it made none; of a cache mount: its directory's name; of a
+   * compressed form of a layer: its digest.
+   */
   readonly id: string;
-  readonly type: 'regular' | 'exec.cachemount';
+  readonly type: 'regular' | 'exec.cachemount' | 'blob.compressed';
   /** For people: the step, or the cache. */
   readonly description: string;
   readonly createdMs: number;
@@ -31,7 +33,8 @@ export interface CacheEntry {
 
 /** Everything that builds keep for later ones, in the order in which it was last used. */
 export async function listCacheEntries(store: Store): Promise<CacheEntry[]> {
-  const entries = [...(await resultEntries(store)), ...(await mountEntries(store))];
+  const held = await heldByLeases(store);
+  const entries = [...resultEntries(store, held), ...compressedEntries(store, held), ...(await mountEntries(store))];
   return entries.sort((a, b) => b.usedMs - a.usedMs || (a.id < b.id ? -1 : 1));
 }
 
@@ -46,10 +49,9 @@ export function cacheMountBytes(store: Store, name: string): number {
 }
 
 /** Steps that came to the same layer are one entry: it goes with all of them or not at all. */
-async function resultEntries(store: Store): Promise<CacheEntry[]> {
+function resultEntries(store: Store, held: Reached): CacheEntry[] {
   const { database, dir } = store;
   const images = imageObjects(store);
-  const held = await heldByLeases(store);
   const names = stepNames(store);
   const entries = new Map<string, CacheEntry>();
   for (const { key, diffId, createdMs, usedMs } of database.cacheRecords()) {
@@ -66,19 +68,36 @@ async function resultEntries(store: Store): Promise<CacheEntry[]> {
       description: names.get(key) ?? '',
       createdMs,
       usedMs,
-      inUse: diffId !== null && held.has(diffId),
+      inUse: diffId !== null && held.layers.has(diffId),
       shared: diffId !== null && images.layers.has(diffId),
       mutable: false,
       keys: [key],
-      paths: diffId === null ? [] : layerPaths(store, dir, diffId),
+      paths: diffId === null ? [] : [layerDir(dir, diffId), treeDir(dir, diffId)],
     });
   }
   return [...entries.values()];
 }
 
-function layerPaths({ database }: Store, dir: string, diffId: DiffId): string[] {
-  const blobs = database.compressions(diffId).filter(({ digest }) => database.blob(digest) !== null);
-  return [layerDir(dir, diffId), treeDir(dir, diffId), ...blobs.map(({ digest }) => blobFile(dir, digest))];
+/**
+ * What layers were compressed to, for a registry or an archive. It can be made again, if perhaps not byte for byte: so what a
+ * document of the store names by its digest is part of an image.
+ */
+function compressedEntries(store: Store, held: Reached): CacheEntry[] {
+  const compressed = store.database.compressedBlobs();
+  if (compressed.length === 0) return [];
+  const named = new Set(store.database.blobs().flatMap(({ digest }) => namedIn(store, digest)?.blobs ?? []));
+  return compressed.map(({ diffId, digest, createdMs }) => ({
+    id: digest,
+    type: 'blob.compressed',
+    description: `layer ${diffId.slice(0, 'sha256:'.length + 12)}, compressed`,
+    createdMs,
+    usedMs: createdMs,
+    inUse: held.blobs.has(digest),
+    shared: named.has(digest),
+    mutable: false,
+    keys: [],
+    paths: [blobFile(store.dir, digest)],
+  }));
 }
 
 function imageObjects(store: Store): Reached {
@@ -90,14 +109,15 @@ function imageObjects(store: Store): Reached {
   return reached;
 }
 
-/** Layers that a live lease names, or an image that it names. */
-async function heldByLeases(store: Store): Promise<ReadonlySet<DiffId>> {
+/** What live leases name, and the images among it. */
+async function heldByLeases(store: Store): Promise<Reached> {
   const { database, dir } = store;
   const alive = new Set<string>();
   for (const { id } of database.leases()) if (await leaseAlive(dir, id)) alive.add(id);
-  const held: Reached = { layers: new Set(), blobs: new Set() };
+  const spare = new Set(database.compressedBlobs().map(({ digest }) => digest));
+  const held: Reached = { layers: new Set(), blobs: new Set(), spare };
   for (const { lease, object } of database.leaseRefs()) if (alive.has(lease)) reachFrom(store, object, held);
-  return held.layers;
+  return held;
 }
 
 /** By key: steps as the progress showed them the last time, as far as the history of builds goes back. */

@@ -102,7 +102,8 @@ async function becomesTree(
 
 function headsByPath(result: AssembleResult, fileParts: ReadonlyMap<number, RawPath>): Map<RawPath, Buffer> {
   const heads = new Map<RawPath, Buffer>();
-  for (const [part, head] of result.heads) {
+  // Threads hand them in as they come; what is made of them is to be the same each time.
+  for (const [part, head] of [...result.heads].sort(([a], [b]) => a - b)) {
     const path = fileParts.get(part);
     if (path !== undefined) heads.set(path, head);
   }

@@ -193,6 +193,17 @@ export class Database {
     }));
   }
 
+  /** Compressed forms that are here, beside their layers' tars. */
+  compressedBlobs(): { readonly diffId: DiffId; readonly digest: Digest; readonly createdMs: number }[] {
+    const sql = `SELECT diff_id, digest, blobs.created_ms AS created_ms FROM compressions
+                 JOIN blobs USING (digest) JOIN layers USING (diff_id)`;
+    return this.#sql.all(sql).map((row) => ({
+      diffId: row.diff_id as DiffId,
+      digest: row.digest as Digest,
+      createdMs: Number(row.created_ms),
+    }));
+  }
+
   /** Layer whose compressed form has this digest, if it was ever seen. */
   diffIdOfBlob(digest: Digest): DiffId | null {
     const row = this.#sql.get('SELECT diff_id FROM compressions WHERE digest = ?', digest);

@@ -46,14 +46,25 @@ export function storeFault(error: unknown, where: string): unknown {
   const known = hints[code] ?? hints[code.split('_', 2).join('_')];
   if (known === undefined || error instanceof StoreError) return error;
   const [name, text, hint] = known;
-  const message = `store ${where}: ${text}${known === full ? roomText(where) : ''}`;
+  const message = `store ${where}: ${text}${known === full ? roomText(where) : ''}${name === 'STORE_IO' ? placeText(error) : ''}`;
   return new StoreError(name, { message, hint, cause: error });
 }
 
 function codeOf(error: unknown): string {
-  // A lock is a file of the store: what native says of it is told by its cause.
-  if (error instanceof SystemError && error.code === 'LOCK_FAILED' && error.errno !== undefined) return error.errno;
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  // What native says of locks and of what it removes, all files of the store, is told by its cause.
+  const isOurs = error instanceof SystemError && ['LOCK_FAILED', 'REMOVE_FAILED'].includes(error.code);
+  if (isOurs && error.errno !== undefined) return error.errno;
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return '';
+  return 'errno' in error && error.errno === -quotaErrno ? 'EDQUOT' : error.code;
+}
+
+/** EDQUOT, for which node has no name. */
+const quotaErrno = 122;
+
+/** What was refused, and of which file, where that is known. */
+function placeText(error: unknown): string {
+  if (!(error instanceof Error) || !('syscall' in error)) return '';
+  return ` (${[error.syscall, 'path' in error ? error.path : undefined].filter(Boolean).join(' ')})`;
 }
 
 /** By now, some of what was unfinished is gone again. */
@@ -82,5 +93,7 @@ export async function withFaults<T>(where: string, action: () => Promise<T>): Pr
 
 /** True for an Error with one of these system codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  return (
+    error instanceof Error && 'code' in error && (codes.includes(String(error.code)) || codes.includes(codeOf(error)))
+  );
 }

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, withFaults } from './faults.js';
+import { hasCode, storeFault, withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import * as paths from './paths.js';
 import type { Unflushed } from './schema.js';
@@ -46,10 +46,12 @@ export function flushLog(dir: string): void {
     file = openSync(`${paths.databasePath(dir)}-wal`, 'r');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return; // worked into the database, which waited for the disk
-    throw error;
+    throw storeFault(error, dir);
   }
   try {
     fdatasyncSync(file);
+  } catch (error) {
+    throw storeFault(error, dir);
   } finally {
     closeSync(file);
   }
@@ -60,7 +62,13 @@ export function startFlush(store: Store): void {
   const batch = store.database.unflushed('this boot');
   if (isEmpty(batch)) return;
   const name = join(paths.flushDir(store.dir), randomUUID());
-  writeFileSync(`${name}.json`, JSON.stringify(batch), { mode: 0o600 });
+  try {
+    writeFileSync(`${name}.json`, JSON.stringify(batch), { mode: 0o600 });
+  } catch {
+    // A full disk, say. Nothing is lost: what is not flushed is verified after a reboot.
+    rmSync(`${name}.json`, { force: true });
+    return;
+  }
   const files = filesOf(store, batch);
   const whole = batch.trees.length > 0 || files.length > manyFiles;
   const args = whole ? ['-f', store.dir] : ['-d', '--', ...files];

@@ -21,7 +21,7 @@ import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.j
 import { removeCacheMounts } from './cache-mounts.js';
 import { diskBytes } from './disk-bytes.js';
 import { diskSpace } from './disk-space.js';
-import { hasCode, storeFault } from './faults.js';
+import { hasCode, storeFault, withFaults } from './faults.js';
 import { flushLog } from './flush.js';
 import type { Store } from './handle.js';
 import { type Reached, reachFrom } from './image-objects.js';
@@ -96,7 +96,7 @@ export async function judgeCache(
 export async function planGarbage(store: Store, policies?: readonly PrunePolicy[]): Promise<Freed> {
   const pruned = prunedOf(await judgeCache(store, policies));
   const deadLeases = await findDeadLeases(store);
-  const { cacheKeys, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
+  const { cacheKeys, layers, blobs, images, trees } = findUnreferenced(store, pruned, deadLeases);
   const { dir } = store;
   const lost = [
     ...layers.map((diffId) => paths.layerDir(dir, diffId)),
@@ -115,9 +115,19 @@ export async function planGarbage(store: Store, policies?: readonly PrunePolicy[
   };
 }
 
-function prunedOf(verdicts: readonly Verdict[]): { readonly keys: ReadonlySet<string>; readonly mounts: string[] } {
+interface Pruned {
+  /** Of cache records. */
+  readonly keys: ReadonlySet<string>;
+  readonly mounts: readonly string[];
+  /** Compressed forms of layers. */
+  readonly blobs: ReadonlySet<Digest>;
+}
+
+function prunedOf(verdicts: readonly Verdict[]): Pruned {
   const pruned = verdicts.flatMap(({ entry, removed }) => (removed ? [entry] : []));
+  const blobs = pruned.filter(({ type, shared }) => type === 'blob.compressed' && !shared);
   return {
+    blobs: new Set(blobs.map(({ id }) => id as Digest)),
     keys: new Set(pruned.flatMap((entry) => entry.keys)),
     mounts: pruned.filter(({ type }) => type === 'exec.cachemount').map(({ id }) => id),
   };
@@ -131,7 +141,7 @@ async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<F
   return whileLocked(store.dir, 'exclusive', () =>
     store.database.transaction(() => {
       const { database } = store;
-      const { cacheKeys, kept, layers, blobs, images, trees } = findUnreferenced(store, pruned.keys, deadLeases);
+      const { cacheKeys, kept, layers, blobs, images, trees } = findUnreferenced(store, pruned, deadLeases);
       for (const id of deadLeases) database.deleteLeaseRows(id);
       for (const key of cacheKeys) database.deleteCache(key);
       flushLog(store.dir);
@@ -164,16 +174,16 @@ interface Unreferenced {
   readonly trees: readonly DiffId[];
 }
 
-/** What nothing refers to once the cache records of `pruned` are gone. */
-function findUnreferenced(store: Store, pruned: ReadonlySet<string>, deadLeases: ReadonlySet<string>): Unreferenced {
+/** What nothing refers to once `pruned` is gone. */
+function findUnreferenced(store: Store, pruned: Pruned, deadLeases: ReadonlySet<string>): Unreferenced {
   const { database } = store;
   const cacheKeys: string[] = [];
   const cached: DiffId[] = [];
   for (const { key, diffId } of database.cacheRecords()) {
-    if (pruned.has(key) || (diffId !== null && database.layer(diffId) === null)) cacheKeys.push(key);
+    if (pruned.keys.has(key) || (diffId !== null && database.layer(diffId) === null)) cacheKeys.push(key);
     else if (diffId !== null) cached.push(diffId);
   }
-  const kept = reachable(store, cached, (id) => deadLeases.has(id));
+  const kept = reachable(store, cached, pruned.blobs, (id) => deadLeases.has(id));
   const isLost = (digest: Digest): boolean => !kept.blobs.has(digest);
   const isLostLayer = (diffId: DiffId): boolean => !kept.layers.has(diffId);
   return {
@@ -195,8 +205,13 @@ function findUnreferenced(store: Store, pruned: ReadonlySet<string>, deadLeases:
   };
 }
 
-function reachable(store: Store, layers: readonly DiffId[], isDead: (lease: string) => boolean): Reached {
-  const reached: Reached = { layers: new Set(), blobs: new Set() };
+function reachable(
+  store: Store,
+  layers: readonly DiffId[],
+  spare: ReadonlySet<Digest>,
+  isDead: (lease: string) => boolean,
+): Reached {
+  const reached: Reached = { layers: new Set(), blobs: new Set(), spare };
   const roots: Digest[] = [
     ...store.database.tags().map(({ digest }) => digest),
     ...store.database.goodDigests(),
@@ -249,7 +264,7 @@ export async function emptyTrashNow(dir: string, host: Host | undefined): Promis
   const items = readdirSync(trash).map((name) => join(trash, name));
   if (items.length === 0) return 0;
   const before = diskBytes(trash);
-  if (host !== undefined) await host.remove(items);
+  if (host !== undefined) await withFaults(dir, () => host.remove(items));
   else for (const item of items) removeOwn(item);
   return before - diskBytes(trash);
 }

@@ -11,6 +11,8 @@ const maxDocumentBytes = 8 << 20;
 export interface Reached {
   readonly layers: Set<DiffId>;
   readonly blobs: Set<Digest>;
+  /** Compressed forms of layers that are not reached by their layer alone. */
+  readonly spare?: ReadonlySet<Digest>;
 }
 
 /**
@@ -111,7 +113,9 @@ function addBlobs(store: Store, descriptors: unknown, into: Reached): void {
 function addLayer(store: Store, diffId: DiffId, into: Reached): void {
   if (into.layers.has(diffId)) return;
   into.layers.add(diffId);
-  for (const { digest } of store.database.compressions(diffId)) into.blobs.add(digest);
+  for (const { digest } of store.database.compressions(diffId)) {
+    if (into.spare?.has(digest) !== true) into.blobs.add(digest);
+  }
 }
 
 function readDocument(store: Store, digest: Digest): Readonly<Record<string, unknown>> | null {

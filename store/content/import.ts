@@ -1,8 +1,11 @@
 // A layer from outside → the store: decompressed, hashed and written in one pass, then indexed.
 import { createHash, type Hash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StoreError } from '../errors.js';
+import { encodeTree } from '../format/index-encode.js';
+import type { LayerTree } from '../format/layer-tree.js';
+import { TarFollower } from '../format/tar-follow.js';
 import type { Layer, Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
 import { chunkPool, decompress } from './decompress.js';
@@ -45,15 +48,9 @@ export async function importLayer(
 
   const stage = stageLayer(store, lease);
   try {
-    const tar = await writeTar(join(stage, 'tar'), source, options);
-    if (blob !== undefined) checkBlob(tar.blob, blob);
-    if (expectDiffId !== undefined && `sha256:${tar.sha256}` !== expectDiffId) {
-      throw new StoreError('LAYER_DIFF_ID_MISMATCH', {
-        message: `the layer's tar hashes to sha256:${tar.sha256}, its image's config says ${expectDiffId}`,
-        hint: 'the image is damaged at its source',
-      });
-    }
+    const { tar, tree } = await receiveTar(join(stage, 'tar'), source, options);
     return await publishLayer(store, stage, tar, {
+      ...(tree !== null && { index: encodeTree(tree, tar.size) }),
       alongside: (diffId) => {
         if (blob !== undefined && blob.digest !== diffId) store.database.putCompression(diffId, blob);
       },
@@ -64,6 +61,30 @@ export async function importLayer(
   }
 }
 
+/** Writes the tar, checks that it is the one that was wanted, and reads its tree. */
+async function receiveTar(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<{ readonly tar: WrittenTar; readonly tree: LayerTree | null }> {
+  const { expectDiffId, blob } = options;
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    const follower = new TarFollower(file.fd);
+    const tar = await writeTar(file, source, options, follower);
+    if (blob !== undefined) checkBlob(tar.blob, blob);
+    if (expectDiffId !== undefined && `sha256:${tar.sha256}` !== expectDiffId) {
+      throw new StoreError('LAYER_DIFF_ID_MISMATCH', {
+        message: `the layer's tar hashes to sha256:${tar.sha256}, its image's config says ${expectDiffId}`,
+        hint: 'the image is damaged at its source',
+      });
+    }
+    return { tar, tree: follower.finish(tar.size) };
+  } finally {
+    await file.close();
+  }
+}
+
 interface WrittenTar {
   readonly sha256: string;
   readonly size: number;
@@ -71,13 +92,20 @@ interface WrittenTar {
   readonly blob: { readonly digest: Digest; readonly size: number };
 }
 
-/** While one chunk is decompressed on a worker thread, the one before is hashed here and the one before that written. */
-async function writeTar(path: string, source: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<WrittenTar> {
+/**
+ * While one chunk is decompressed on a worker thread, the one before is written on another and hashed here, and what was
+ * written before is read into the tree.
+ */
+async function writeTar(
+  file: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+  follower: TarFollower,
+): Promise<WrittenTar> {
   const { maxBytes = defaultMaxBytes, suspectBytes = defaultSuspectBytes } = options;
   const counted = new CountedSource(source, options.blob);
   const hash = createHash('sha256');
   let size = 0;
-  const file = await open(path, 'wx', 0o600);
   const pool = chunkPool();
   let writing: Promise<unknown> = Promise.resolve();
   try {
@@ -89,11 +117,11 @@ async function writeTar(path: string, source: AsyncIterable<Uint8Array>, options
       writing = file.writeFile(chunk).then(() => pool.give(chunk));
       writing.catch(() => {}); // awaited before the next one
       hash.update(chunk);
+      follower.advance(size - chunk.length);
     }
     await writing;
   } finally {
     await writing.catch(() => {});
-    await file.close();
   }
   return { sha256: hash.digest('hex'), size, blob: { digest: counted.digest(), size: counted.size } };
 }

@@ -4,7 +4,7 @@
 // sees, and which the collector removes or the next one to publish that layer replaces (it may be torn after a power cut).
 // The rename happens inside the row's transaction, so that two publishers of one layer come one after the other.
 import { randomUUID } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StoreError } from '../errors.js';
 import { encodeIndex } from '../format/index-encode.js';
@@ -57,7 +57,7 @@ function restoreIndex(store: Store, row: LayerRow): LayerRow {
     if (!(error instanceof StoreError) || !error.code.startsWith('TAR_')) throw storeFault(error, store.dir);
     throw damagedObject(store, 'layer', row.diffId, error.message, neededBy(store)(row.diffId));
   }
-  return row;
+  return store.database.layer(row.diffId) ?? row;
 }
 
 /**
@@ -129,16 +129,29 @@ export async function publishLayer(
   return layerOf(store, row);
 }
 
-/** Writes a layer's index anew from its tar, to the disk. */
+/** Writes a layer's index anew from its tar, to the disk. Its row and its record follow: another version may write another size. */
 export function renewIndex(store: Store, diffId: DiffId): void {
-  const tar = paths.tarPath(store.dir, diffId);
-  const target = paths.indexPath(store.dir, diffId);
-  const { size } = statSync(tar);
-  const index = indexOf(tar, size);
-  if (index === null) return;
-  const temp = `${target}.${randomUUID()}`;
-  writeFileSync(temp, index, { mode: 0o600, flush: true });
-  renameSync(temp, target);
+  const { database, dir } = store;
+  const target = paths.indexPath(dir, diffId);
+  const { size } = statSync(paths.tarPath(dir, diffId));
+  const index = indexOf(paths.tarPath(dir, diffId), size);
+  if (index === null) rmSync(target, { force: true });
+  else replaceFile(target, index);
+  const row: LayerRow = { diffId, size, indexSize: index?.length ?? null };
+  if (database.layer(diffId)?.indexSize === row.indexSize) return;
+  database.setIndexSize(diffId, row.indexSize);
+  writeRecord(dir, row);
+}
+
+/** Beside the layer, for rebuilding the database. */
+export function writeRecord(dir: string, row: LayerRow): void {
+  replaceFile(paths.recordPath(dir, row.diffId), `${JSON.stringify(row)}\n`);
+}
+
+function replaceFile(path: string, bytes: Buffer | string): void {
+  const temp = `${path}.${randomUUID()}`;
+  writeFileSync(temp, bytes, { mode: 0o600, flush: true });
+  renameSync(temp, path);
 }
 
 /** The index of a tar; null where none can say it. */

@@ -5,7 +5,8 @@
 // row. Released: directory, row, lock file, lock. A killed process leaves the lock file unlocked; whoever then gets the
 // lock moves the directory to trash/ and removes the file. Rows without a live lock mean nothing, the collector drops them.
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FileLock, type Host, lockFile } from '#native';
 import type { Lease } from '../types.js';
@@ -38,6 +39,34 @@ export async function openLease(
   }
 }
 
+/**
+ * A lease for who only reads: of a store that can't be written to, too. There it holds nothing, since nothing is collected there,
+ * and its directory is a temporary one.
+ */
+export async function openReadingLease(
+  store: Store,
+  purpose: string,
+  host: () => Host | undefined = () => undefined,
+): Promise<Lease> {
+  if (!store.readOnly) return openLease(store, purpose, host);
+  const id = randomUUID();
+  const dir = mkdtempSync(join(process.env.TMPDIR ? tmpdir() : '/var/tmp', 'tsbuild-reading-'));
+  let count = 0;
+  return {
+    id,
+    dir,
+    path: (name) => pathIn(dir, ++count, name),
+    release: async () => {
+      await host()?.remove([dir]);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+function pathIn(dir: string, count: number, name: string): string {
+  return join(dir, `${count}-${name.replace(/[^\w.-]/g, '_').slice(0, 100)}`);
+}
+
 class OpenLease implements Lease, Holder {
   readonly id: string;
   readonly dir: string;
@@ -67,8 +96,7 @@ class OpenLease implements Lease, Holder {
   }
 
   path(name: string): string {
-    this.#count++;
-    return join(this.dir, `${this.#count}-${name.replace(/[^\w.-]/g, '_').slice(0, 100)}`);
+    return pathIn(this.dir, ++this.#count, name);
   }
 
   hold(object: Digest): void {

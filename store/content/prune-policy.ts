@@ -20,10 +20,10 @@ export interface PrunePolicy {
   readonly minFreeSpace?: number | undefined;
 }
 
-/** Caches of mounts that nobody used for two days go first, then whatever was not used for longest. */
+/** What nobody used for two days of cache mounts and compressed layers goes first, then whatever was not used for longest. */
 export function limitPolicies(limits: PrunePolicy): readonly PrunePolicy[] {
-  const isMount: PrunePolicy['matches'] = ({ type }) => type === 'exec.cachemount';
-  return [{ ...limits, matches: isMount, keepDurationMs: 2 * dayMs }, limits];
+  const isCheap: PrunePolicy['matches'] = ({ type }) => type !== 'regular';
+  return [{ ...limits, matches: isCheap, keepDurationMs: 2 * dayMs }, limits];
 }
 
 /**
@@ -104,7 +104,7 @@ function whyKept(entry: CacheEntry, policy: PrunePolicy, nowMs: number, excess: 
   if (entry.inUse) return 'in use';
   const { keepDurationMs = 0 } = policy;
   if (keepDurationMs > 0 && nowMs - entry.usedMs < keepDurationMs) return `used within ${inWords(keepDurationMs)}`;
-  if (excess === null) return null;
+  if (excess === null) return entry.type === 'blob.compressed' && entry.shared ? 'an image names it' : null;
   if (excess <= 0) return 'within the limit';
   return entry.shared ? 'an image has its files: removing it would free nothing' : null;
 }

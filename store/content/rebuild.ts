@@ -13,7 +13,7 @@ export function rebuildDatabase(dir: string, database: Database): void {
   for (const name of readdirSync(paths.layersDir(dir)).filter((each) => hexName.test(each))) {
     const diffId = parseDiffId(`sha256:${name}`);
     const size = fileSize(paths.tarPath(dir, diffId));
-    if (size !== null) database.putLayer({ diffId, size, indexSize: fileSize(paths.indexPath(dir, diffId)) });
+    if (size !== null) database.putLayer({ diffId, size, indexSize: indexSizeOf(dir, diffId) });
   }
   for (const name of readdirSync(paths.blobsDir(dir)).filter((each) => hexName.test(each))) {
     const digest = parseDigest(`sha256:${name}`);
@@ -26,6 +26,13 @@ export function rebuildDatabase(dir: string, database: Database): void {
     database.putTag(tag.reference, tag.digest);
   }
   database.distrustAll();
+}
+
+/** An index that was dropped has a size all the same: it is made again when it is needed. */
+function indexSizeOf(dir: string, diffId: DiffId): number | null {
+  const size = fileSize(paths.indexPath(dir, diffId));
+  const record = size === null ? readJson(paths.recordPath(dir, diffId)) : null;
+  return typeof record?.indexSize === 'number' ? record.indexSize : size;
 }
 
 /** Rows for the image, or for all images of an index that are here. */

@@ -6,7 +6,7 @@
 // No other code of this process may open and close the file: closing it would drop SQLite's locks (fcntl, per process).
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Database as Connection, Statement } from 'libsql';
-import { storeFault } from './faults.js';
+import { hasCode, storeFault } from './faults.js';
 
 export type Value = string | number | null;
 export type Row = Readonly<Record<string, Value>>;
@@ -38,6 +38,26 @@ async function withCheapReport<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * Reads the log once, so that what can't be read is an error. The engine takes an unreadable place for the end of the log when
+ * it recovers it, and forgets all transactions from there on; now it finds everything in memory.
+ */
+function readThrough(path: string): void {
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    const buffer = Buffer.allocUnsafe(1 << 18);
+    while (readSync(fd, buffer) > 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function readHead(path: string): Buffer {
   const head = Buffer.alloc(4096);
   const fd = openSync(path, 'r');
@@ -57,6 +77,7 @@ export class Sql {
   constructor(engine: Engine, path: string) {
     this.#path = path;
     this.#guard(() => {
+      readThrough(`${path}-wal`);
       this.#connection = engine.open(path);
     });
     // The timeout comes first: everything after it may meet another process.

@@ -15,15 +15,15 @@ import { whileLocked } from './lease.js';
 import { trashDir, treeDir, treeRoot } from './paths.js';
 import { discard } from './trash.js';
 
-/** The directory of the layer's tree, made now if there is none. Processes that make the same one at once do no harm. */
+/** The directory of the layer's tree, made now if there is none (for the lease alone, where the store can't be written to). Processes that make the same one at once do no harm. */
 export async function makeTree(store: Store, lease: Lease, host: Host, layer: Layer): Promise<string> {
   const root = treeRoot(store.dir, layer.diffId);
   if (hasTree(store, layer.diffId)) return root;
-  store.requireWritable();
   const made = lease.path('tree');
   mkdirSync(made, { mode: 0o700 });
   const ops = treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath);
   await withFaults(store.dir, () => host.applyTree(join(made, 'root'), ops));
+  if (store.readOnly) return join(made, 'root');
   if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
   return root;
 }

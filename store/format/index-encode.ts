@@ -23,7 +23,7 @@ import {
 import { type ChunkPlan, maxSparseChunks, planChunks, writeChunks } from './index-chunks.js';
 import { directoryBytes, sortedNames, writeDirectory } from './index-directory.js';
 import { measureXattrs, writeXattrs } from './index-xattrs.js';
-import { type LayerNode, layerTree } from './layer-tree.js';
+import { type LayerNode, type LayerTree, layerTree } from './layer-tree.js';
 
 /**
  * The index of a tar with these entries: the same bytes for the same entries and size.
@@ -34,7 +34,11 @@ import { type LayerNode, layerTree } from './layer-tree.js';
  * @throws StoreError TAR_*: see `layerTree`
  */
 export function encodeIndex(entries: Iterable<TarEntry>, tarSize?: number): Buffer | null {
-  const { root, contentEnd } = layerTree(entries);
+  return encodeTree(layerTree(entries), tarSize);
+}
+
+/** The same of the tree that the entries make. */
+export function encodeTree({ root, contentEnd }: LayerTree, tarSize?: number): Buffer | null {
   const size = tarSize ?? contentEnd;
   if (size > nullBlock * blockSize || size < contentEnd) return null;
   const plan = place(root);

@@ -58,7 +58,8 @@ interface PendingLink {
   resolving: boolean;
 }
 
-class TreeBuilder {
+/** Makes the tree entry by entry. */
+export class TreeBuilder {
   readonly #root = directory();
   readonly #whiteouts: { readonly parent: LayerNode; readonly name: string }[] = [];
   readonly #pendingLinks = new Map<LayerNode, PendingLink>();

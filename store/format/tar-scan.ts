@@ -29,18 +29,23 @@ export function scanTar(path: string, size?: number): TarEntry[] {
 export function* scanEntries(path: string, size?: number): Generator<TarEntry> {
   const fd = openSync(path, 'r');
   try {
-    yield* scanBlocks(new TarWindow(fd, size ?? fstatSync(fd).size));
+    for (const entry of scanBlocks(new TarWindow(fd, size ?? fstatSync(fd).size))) if (entry !== null) yield entry;
   } finally {
     closeSync(fd);
   }
 }
 
-function* scanBlocks(tar: TarWindow): Generator<TarEntry> {
+/** Null, again and again, while the next member has not been written yet. */
+export function* scanBlocks(tar: TarWindow): Generator<TarEntry | null, void> {
   let count = 0;
   let globals: PaxRecords | null = null;
   let pending = nothing;
   let offset = 0;
   while (offset < tar.size) {
+    if (!tar.reaches(offset)) {
+      yield null;
+      continue;
+    }
     const at = tar.block(offset);
     if (isZeroBlock(tar, at)) {
       const next = offset + blockSize;

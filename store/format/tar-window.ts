@@ -4,9 +4,14 @@ import { StoreError } from '../errors.js';
 import { blockSize } from './tar-block.js';
 
 const windowBytes = 256 * 1024;
+/** No header is longer, with its extension; hardly any with its sparse map. */
+const headBytes = (1 << 20) + (64 << 10);
 
 export class TarWindow {
-  readonly size: number;
+  /** Of the whole tar; infinite while it is being written. */
+  size: number;
+  /** Bytes that can be read by now. */
+  available: number;
   /** What is in memory; positions in it are multiples of 512 away from its start, so that `words` may be used. */
   readonly buffer = Buffer.allocUnsafeSlow(windowBytes);
   readonly words = new Uint32Array(this.buffer.buffer);
@@ -17,13 +22,19 @@ export class TarWindow {
   constructor(fd: number, size: number) {
     this.#fd = fd;
     this.size = size;
+    this.available = size;
+  }
+
+  /** False while the tar is being written, and not yet far enough for what begins at `offset`. */
+  reaches(offset: number): boolean {
+    return this.available === this.size || offset + headBytes <= this.available;
   }
 
   /** Where in `buffer` the block at `offset` lies. @throws StoreError TAR_TRUNCATED */
   block(offset: number): number {
     const at = offset - this.#start;
     if (at >= 0 && at + blockSize <= this.#length) return at;
-    this.#length = this.#read(this.buffer, offset, Math.min(windowBytes, this.size - offset));
+    this.#length = this.#read(this.buffer, offset, Math.min(windowBytes, this.available - offset));
     this.#start = offset;
     if (this.#length < blockSize) throw truncated(offset);
     return 0;
@@ -31,7 +42,7 @@ export class TarWindow {
 
   /** `length` bytes, good until the next read. @throws StoreError TAR_TRUNCATED */
   bytes(offset: number, length: number): Buffer {
-    if (offset + length > this.size) throw truncated(offset);
+    if (offset + length > this.available) throw truncated(offset);
     const at = offset - this.#start;
     if (at >= 0 && at + length <= this.#length) return this.buffer.subarray(at, at + length);
     const copy = Buffer.allocUnsafe(length);

@@ -1,15 +1,14 @@
 // Layers: their tar against its digest, their index against one made from the tar, the small files beside them.
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { hasCode } from '../content/faults.js';
-import { indexOf, renewIndex } from '../content/layer.js';
-import { whileLocked } from '../content/lease.js';
+import { indexOf, renewIndex, writeRecord } from '../content/layer.js';
 import * as paths from '../content/paths.js';
 import type { LayerRow } from '../content/schema.js';
 import { type DiffId, parseDiffId } from '../words.js';
 import type { Checking } from './checking.js';
-import { type Outcome, type Problem, repaired } from './finding.js';
+import { type Problem, repaired } from './finding.js';
 import { restoreLayer } from './restore.js';
 
 const hexName = /^[0-9a-f]{64}$/;
@@ -141,20 +140,11 @@ function addDamagedIndex(check: Checking, row: LayerRow, message: string): void 
     path: 'index.erofs',
     message,
     remedy: "'tsbuild fsck --repair' makes it again from the tar",
-    repair: () => makeIndexAgain(check, row),
+    repair: () => {
+      renewIndex(check.store, row.diffId);
+      return repaired('made again from the tar');
+    },
   });
-}
-
-async function makeIndexAgain({ store }: Checking, { diffId }: LayerRow): Promise<Outcome> {
-  renewIndex(store, diffId);
-  await whileLocked(store.dir, 'exclusive', () => {
-    const row = store.database.layer(diffId);
-    if (row === null) return;
-    const known: LayerRow = { ...row, indexSize: sizeOf(paths.indexPath(store.dir, diffId)) };
-    store.database.setIndexSize(diffId, known.indexSize);
-    writeFileSync(paths.recordPath(store.dir, diffId), `${JSON.stringify(known)}\n`, { mode: 0o600 });
-  });
-  return repaired('made again from the tar');
 }
 
 /** What is derived from the tar, or repeats the row. */
@@ -170,7 +160,7 @@ function checkRecords(check: Checking, row: LayerRow): void {
       message: 'record.json does not say what the layer is',
       remedy: "'tsbuild fsck --repair' writes it again",
       repair: () => {
-        writeFileSync(paths.recordPath(dir, diffId), `${JSON.stringify(row)}\n`, { mode: 0o600 });
+        writeRecord(dir, check.store.database.layer(diffId) ?? row);
         return repaired('written again');
       },
     });

@@ -1,12 +1,12 @@
 // Objects that are lost or damaged: made known again where they are whole, put into quarantine where they are not, and brought
 // back from what holds the same bytes.
-import { createReadStream, existsSync, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { findBlob } from '../content/blob.js';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
 import { importLayer } from '../content/import.js';
-import { renewIndex } from '../content/layer.js';
+import { renewIndex, writeRecord } from '../content/layer.js';
 import { whileLocked } from '../content/lease.js';
 import * as paths from '../content/paths.js';
 import { moveToQuarantine } from '../content/quarantine.js';
@@ -97,7 +97,7 @@ async function makeKnown(store: Store, diffId: DiffId): Promise<void> {
       if (size === undefined) return; // collected at this moment
       const indexSize = statSync(paths.indexPath(dir, diffId), { throwIfNoEntry: false })?.size ?? null;
       const row: LayerRow = { diffId, size, indexSize };
-      writeFileSync(paths.recordPath(dir, diffId), `${JSON.stringify(row)}\n`, { mode: 0o600 });
+      writeRecord(dir, row);
       database.putLayer(row);
     }),
   );

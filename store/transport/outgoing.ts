@@ -1,7 +1,7 @@
 // A stored image as others read it: its manifest, and the form in which each layer leaves.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { blobPath, findBlob, findCompressions, putBlob, recordCompression } from '../content/blob.js';
+import { blobPath, findBlob, findCompressions, putBlob, recordCompression, writeBlob } from '../content/blob.js';
 import { lookupCache, recordCache } from '../content/cache.js';
 import type { Store } from '../content/handle.js';
 import { importLayer } from '../content/import.js';
@@ -170,7 +170,12 @@ export async function prepareLayer(
   if (present !== undefined) return { descriptor: present, path: blobPath(store, present.digest), diffId };
   const report = (doneBytes: number): void =>
     onProgress?.({ digest: diffId, state: 'compressing', doneBytes, totalBytes: layer.size });
-  const { digest, size } = await putBlob(store, lease, compressLayer(layer, { compression, level }, report));
+  const compressed = compressLayer(layer, { compression, level }, report);
+  if (store.readOnly) {
+    const { path, ...blob } = await writeBlob(lease, compressed);
+    return { descriptor: { mediaType: layerTypes[compression], ...blob }, path, diffId };
+  }
+  const { digest, size } = await putBlob(store, lease, compressed);
   const descriptor = { mediaType: layerTypes[compression], digest, size };
   recordCompression(store, diffId, descriptor);
   recordCache(store, formKey(layer, choice), { diffId: null, inputs: descriptor });

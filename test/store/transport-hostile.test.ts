@@ -2,47 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { mediaTypes, type PullOptions, pullImage, pushImage, putImage, type StoredImage } from '#store';
-import { addLayer, configOf, digestOf, randomText, sampleImage, tarOf, tempDir, tempStore } from './image-samples.js';
+import { addLayer, configOf, digestOf, randomText, sampleImage, tempDir, tempStore } from './image-samples.js';
+import { asksForLayer, servedLayer, servedManifest, serveImage, serveLayer } from './served-image.js';
 import { startScripted } from './transport-server.js';
 
 const environment = { HOME: '/nonexistent', PATH: process.env.PATH };
 const retry = { pauseMs: 1, maxPauseMs: 5 };
-
-const tar = tarOf({ 'srv/data': randomText(2_000_000, 'served') });
-const layer = gzipSync(tar);
-const config = Buffer.from(
-  JSON.stringify({ architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [digestOf(tar)] } }),
-);
-const manifest = Buffer.from(
-  JSON.stringify({
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: { mediaType: mediaTypes.ociConfig, digest: digestOf(config), size: config.length },
-    layers: [{ mediaType: mediaTypes.ociLayerGzip, digest: digestOf(layer), size: layer.length }],
-  }),
-);
-
-function serve(request: IncomingMessage, response: ServerResponse): void {
-  const url = request.url ?? '';
-  if (url === '/v2/') response.end('{}');
-  else if (url.includes('/manifests/')) response.setHeader('content-type', mediaTypes.ociManifest).end(manifest);
-  else if (url.endsWith(digestOf(config))) response.end(config);
-  else if (url.endsWith(digestOf(layer))) serveLayer(request, response);
-  else response.writeHead(404).end();
-}
-
-function serveLayer(request: IncomingMessage, response: ServerResponse, bytes = layer): void {
-  const start = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-  if (start > 0) {
-    response.writeHead(206, { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` });
-  }
-  response.end(bytes.subarray(start));
-}
-
-const isLayer = (request: IncomingMessage): boolean => (request.url ?? '').endsWith(digestOf(layer));
 
 async function pull(name: string, options: PullOptions = {}): Promise<StoredImage> {
   const { store, lease } = await tempStore();
@@ -61,9 +28,9 @@ for (const status of [408, 429, 500, 502, 503]) {
     const registry = await startScripted((request, response) => {
       count += 1;
       if (count % 2 === 0) response.writeHead(status, { 'retry-after': '0' }).end('later');
-      else serve(request, response);
+      else serveImage(request, response);
     });
-    expect((await pull(registry.name)).digest).toBe(digestOf(manifest));
+    expect((await pull(registry.name)).digest).toBe(digestOf(servedManifest));
   });
 }
 
@@ -84,18 +51,18 @@ test('a download that breaks off is continued where it broke', async () => {
   let breaks = 0;
   const ranges: (string | undefined)[] = [];
   const registry = await startScripted((request, response) => {
-    if (!isLayer(request)) return serve(request, response);
+    if (!asksForLayer(request)) return serveImage(request, response);
     ranges.push(request.headers.range);
     if (breaks === 3) return serveLayer(request, response);
     breaks += 1;
     const start = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0);
     response.writeHead(start > 0 ? 206 : 200, {
-      'content-length': layer.length - start,
-      ...(start > 0 && { 'content-range': `bytes ${start}-${layer.length - 1}/${layer.length}` }),
+      'content-length': servedLayer.length - start,
+      ...(start > 0 && { 'content-range': `bytes ${start}-${servedLayer.length - 1}/${servedLayer.length}` }),
     });
-    response.write(layer.subarray(start, start + 300_000), () => setTimeout(() => response.destroy(), 20));
+    response.write(servedLayer.subarray(start, start + 300_000), () => setTimeout(() => response.destroy(), 20));
   });
-  expect((await pull(registry.name)).digest).toBe(digestOf(manifest));
+  expect((await pull(registry.name)).digest).toBe(digestOf(servedManifest));
   expect(ranges[0]).toBeUndefined();
   expect(ranges.slice(1).every((range) => /^bytes=[1-9]\d*-$/.test(range ?? ''))).toBe(true);
 });
@@ -103,20 +70,20 @@ test('a download that breaks off is continued where it broke', async () => {
 test('a server without ranges starts anew, and the image is right', async () => {
   let count = 0;
   const registry = await startScripted((request, response) => {
-    if (!isLayer(request)) return serve(request, response);
+    if (!asksForLayer(request)) return serveImage(request, response);
     count += 1;
-    if (count > 1) return void response.end(layer);
-    response.writeHead(200, { 'content-length': layer.length });
-    response.write(layer.subarray(0, 100_000), () => setTimeout(() => response.destroy(), 20));
+    if (count > 1) return void response.end(servedLayer);
+    response.writeHead(200, { 'content-length': servedLayer.length });
+    response.write(servedLayer.subarray(0, 100_000), () => setTimeout(() => response.destroy(), 20));
   });
-  expect((await pull(registry.name)).digest).toBe(digestOf(manifest));
+  expect((await pull(registry.name)).digest).toBe(digestOf(servedManifest));
   expect(count).toBe(2);
 });
 
 test('connections that stall are given up and tried again, a bounded number of times', async () => {
   const registry = await startScripted((request, response) => {
-    if (!isLayer(request)) return serve(request, response);
-    response.writeHead(200, { 'content-length': layer.length });
+    if (!asksForLayer(request)) return serveImage(request, response);
+    response.writeHead(200, { 'content-length': servedLayer.length });
     response.write(Buffer.from('x'));
   });
   const begin = Date.now();
@@ -131,7 +98,7 @@ const lies: [what: string, code: string, answer: (request: IncomingMessage, resp
     'other bytes of the same length',
     'BLOB_DIGEST_MISMATCH',
     (_, response) => {
-      const other = Buffer.from(layer);
+      const other = Buffer.from(servedLayer);
       other[10_000] = (other[10_000] ?? 0) ^ 1;
       response.end(other);
     },
@@ -140,7 +107,7 @@ const lies: [what: string, code: string, answer: (request: IncomingMessage, resp
     'more bytes than announced',
     'BLOB_SIZE_MISMATCH',
     (_, response) => {
-      response.write(layer);
+      response.write(servedLayer);
       response.end('more');
     },
   ],
@@ -148,15 +115,15 @@ const lies: [what: string, code: string, answer: (request: IncomingMessage, resp
   [
     'fewer bytes, again and again',
     'BLOB_SIZE_MISMATCH',
-    (request, response) => serveLayer(request, response, layer.subarray(0, 5000)),
+    (request, response) => serveLayer(request, response, servedLayer.subarray(0, 5000)),
   ],
   [
     'a range that was not asked for',
     'REGISTRY_ANSWER_INVALID',
     (_, response) => {
       response
-        .writeHead(206, { 'content-range': `bytes 7-${layer.length - 1}/${layer.length}` })
-        .end(layer.subarray(7));
+        .writeHead(206, { 'content-range': `bytes 7-${servedLayer.length - 1}/${servedLayer.length}` })
+        .end(servedLayer.subarray(7));
     },
   ],
   [
@@ -178,7 +145,7 @@ const lies: [what: string, code: string, answer: (request: IncomingMessage, resp
 for (const [what, code, answer] of lies) {
   test(`a registry that serves a layer with ${what} is refused`, async () => {
     const registry = await startScripted((request, response) =>
-      isLayer(request) ? answer(request, response) : serve(request, response),
+      asksForLayer(request) ? answer(request, response) : serveImage(request, response),
     );
     await expect(pull(registry.name, { retry: { ...retry, attempts: 3 } })).rejects.toMatchObject({
       code: expect.stringMatching(`^(${code}|LAYER_COMPRESSION_DAMAGED)$`),
@@ -198,12 +165,12 @@ const badManifests: [what: string, code: string, send: (response: ServerResponse
   [
     'under another digest',
     'BLOB_DIGEST_MISMATCH',
-    (r) => r.setHeader('docker-content-digest', digestOf('x')).end(manifest),
+    (r) => r.setHeader('docker-content-digest', digestOf('x')).end(servedManifest),
   ],
   [
     'under another media type',
     'IMAGE_DOCUMENT_INVALID',
-    (r) => r.setHeader('content-type', mediaTypes.ociIndex).end(manifest),
+    (r) => r.setHeader('content-type', mediaTypes.ociIndex).end(servedManifest),
   ],
   [
     'without end',
@@ -218,7 +185,9 @@ const badManifests: [what: string, code: string, send: (response: ServerResponse
     'IMAGE_LAYER_TYPE',
     (r) =>
       r.end(
-        manifest.toString().replace(mediaTypes.ociLayerGzip, 'application/vnd.cncf.helm.chart.content.v1.tar+gzip'),
+        servedManifest
+          .toString()
+          .replace(mediaTypes.ociLayerGzip, 'application/vnd.cncf.helm.chart.content.v1.tar+gzip'),
       ),
   ],
   ['that is an HTML page', 'IMAGE_DOCUMENT_INVALID', (r) => r.setHeader('content-type', 'text/html').end('<html>')],
@@ -226,7 +195,7 @@ const badManifests: [what: string, code: string, send: (response: ServerResponse
 for (const [what, code, send] of badManifests) {
   test(`a manifest ${what} is refused`, async () => {
     const registry = await startScripted((request, response) =>
-      (request.url ?? '').includes('/manifests/') ? send(response) : serve(request, response),
+      (request.url ?? '').includes('/manifests/') ? send(response) : serveImage(request, response),
     );
     await expect(pull(registry.name)).rejects.toMatchObject({ code });
   });
@@ -240,18 +209,18 @@ async function authFile(entries: Record<string, string>): Promise<{ REGISTRY_AUT
 }
 
 test('a redirect to another host carries no password and no token', async () => {
-  const storage = await startScripted(serve);
+  const storage = await startScripted(serveImage);
   const registry = await startScripted((request, response) => {
     if (request.headers.authorization === undefined) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
-    } else if (isLayer(request)) {
+    } else if (asksForLayer(request)) {
       response.writeHead(307, { location: `http://${storage.name}${request.url}` }).end();
     } else {
-      serve(request, response);
+      serveImage(request, response);
     }
   });
   const env = { ...environment, ...(await authFile({ [registry.name]: 'user:secret' })) };
-  expect((await pull(registry.name, { environment: env })).digest).toBe(digestOf(manifest));
+  expect((await pull(registry.name, { environment: env })).digest).toBe(digestOf(servedManifest));
   expect(storage.requests).toHaveLength(1);
   expect(storage.requests[0]?.headers.authorization).toBeUndefined();
 });
@@ -261,7 +230,7 @@ test('a token server on the same host gets the password, one elsewhere does not'
     const tokens = await startScripted((_, response) => response.end('{"access_token":"abc","expires_in":60}'));
     const realm = `http://${host}:${tokens.name.split(':')[1]}/token`;
     const registry = await startScripted((request, response) => {
-      if (request.headers.authorization === 'Bearer abc') return serve(request, response);
+      if (request.headers.authorization === 'Bearer abc') return serveImage(request, response);
       response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}",service="reg",scope="x"` }).end();
     });
     const env = { ...environment, ...(await authFile({ [registry.name]: 'user:secret' })) };
@@ -284,8 +253,8 @@ test('a token that expires is renewed once, and an identity token is exchanged',
     request.on('end', () => response.end(JSON.stringify({ token: `t${issued}` })));
   });
   const registry = await startScripted((request, response) => {
-    const valid = isLayer(request) ? 'Bearer t2' : 'Bearer t1';
-    if (request.headers.authorization === valid) return serve(request, response);
+    const valid = asksForLayer(request) ? 'Bearer t2' : 'Bearer t1';
+    if (request.headers.authorization === valid) return serveImage(request, response);
     response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${tokens.name}/token"` }).end();
   });
   const path = join(await tempDir(), 'auth.json');
