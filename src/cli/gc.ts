@@ -24,7 +24,8 @@ export function configure(command: Command): void {
       `
 What no tag, running build or kept entry of the build cache refers to goes. Of the cache goes what --all and the filters are
 about, less what the other options keep. Without options it is what the policies of gc.json say; where there is none, what
-was not used for 30 days, and as much as makes a fifth of the disk free, but for 10 GB or a tenth of the disk.
+was not used for 30 days, and as much as makes a fifth of the disk free, but for 10 GB or a tenth of the disk. An entry is of type
+regular (a step's result), exec.cachemount (a cache of RUN --mount), or blob.compressed (a layer as it was pushed).
 
 A build, pull, load or import that leaves the store beyond these limits collects garbage by itself. Policies are settled in
 ~/.config/tsbuild/gc.json, or the file that $TSBUILD_GC names, as in docker's daemon.json; they are applied in their order:
