@@ -90,7 +90,7 @@ describe('the help', () => {
     symlinkSync('/usr/bin/readlink', join(path, 'readlink'));
     const options = { cwd: empty, env: { PATH: path, TSBUILD_STORE: join(empty, 'store') } };
     if (words[0] === 'serve') return servingCode(reader.start(words, options));
-    const { code, stderr } = await reader.run(words, options);
+    const { code, stderr } = await reader.run(words, { ...options, input: 'secret' });
     return [code, stderr];
   }
 
@@ -129,9 +129,12 @@ function servingCode(server: ChildProcess): Promise<[number | null, string]> {
 /** The words of each tsbuild command below 'example:' or 'examples:'. */
 function exampleCommands(help: string): string[][] {
   const [, after = ''] = /^examples?:\n((?: {2}.*\n?)+)/m.exec(help) ?? [];
-  return after.split(/\n|&&|\|/).flatMap((line) => {
-    const command = /^\s*tsbuild (.*?)(?:\s{2,}.*)?$/.exec(line.trimEnd())?.[1];
-    if (!command) return [];
-    return [[...command.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word)];
-  });
+  return after
+    .replace(/ <\S+/g, '')
+    .split(/\n|&&|\|/)
+    .flatMap((line) => {
+      const command = /^\s*tsbuild (.*?)(?:\s{2,}.*)?$/.exec(line.trimEnd())?.[1];
+      if (!command) return [];
+      return [[...command.matchAll(/"([^"]*)"|\S+/g)].map(([word, quoted]) => quoted ?? word)];
+    });
 }
