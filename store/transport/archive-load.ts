@@ -26,8 +26,8 @@ export interface LoadedImage {
 /**
  * Reads every image of an archive; of images for several platforms the one for `platform`.
  *
- * @param source a path, or a stream such as standard input; plain or gzip
- * @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_COMPRESSION, PLATFORM_NOT_IN_INDEX; TAR_*, IMAGE_*, BLOB_*
+ * @param source a path, or a stream such as standard input; plain, or compressed by gzip, zstd, xz or bzip2
+ * @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, DECOMPRESSOR_MISSING, PLATFORM_NOT_IN_INDEX; TAR_*, IMAGE_*, BLOB_*
  */
 export async function loadArchive(
   store: Store,

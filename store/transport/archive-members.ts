@@ -1,11 +1,11 @@
 // A tar as a folder of files: where each member's bytes lie. Archives that are compressed or come through a pipe are first
 // written, unpacked, into a directory for that.
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { displayPath } from '#native';
+import { decompress } from '../content/decompress.js';
 import { StoreError } from '../errors.js';
 import type { TarEntry } from '../format/entry.js';
 import { scanTar } from '../format/tar-scan.js';
@@ -28,7 +28,7 @@ export interface Archive {
   stream(member: string): AsyncIterable<Uint8Array>;
 }
 
-/** @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, ARCHIVE_COMPRESSION; TAR_* */
+/** @throws StoreError ARCHIVE_NOT_FOUND, ARCHIVE_INVALID, DECOMPRESSOR_MISSING; TAR_* */
 export async function openArchive(scratch: Scratch, source: string | Readable): Promise<Archive> {
   const name = typeof source === 'string' ? source : 'the archive';
   const path = await plainTar(scratch, source, name);
@@ -88,7 +88,7 @@ async function plainTar(scratch: Scratch, source: string | Readable, name: strin
   const file = await open(source, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(8), 0, 8, 0);
-    if (compressionOf(buffer.subarray(0, bytesRead), name) === 'none') return source;
+    if (!isCompressed(buffer.subarray(0, bytesRead))) return source;
   } finally {
     await file.close();
   }
@@ -104,38 +104,26 @@ async function spool(scratch: Scratch, source: Readable, name: string): Promise<
     if (done) break;
     head = Buffer.concat([head, value]);
   }
-  const whole = Readable.from(
-    (async function* () {
-      yield head;
-      for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
-    })(),
-  );
-  const target = createWriteStream(path, { mode: 0o600 });
-  if (compressionOf(head, name) === 'none') {
-    await pipeline(whole, target);
-  } else {
-    const { createGunzip } = await import('node:zlib');
-    await pipeline(whole, createGunzip({ chunkSize: 1 << 18 }), target).catch((cause: NodeJS.ErrnoException) => {
-      throw cause.code?.startsWith('Z_') ? invalid(name, `its gzip stream is damaged: ${cause.message}`, cause) : cause;
-    });
+  const whole = (async function* () {
+    yield head;
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value as Buffer;
+  })();
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const chunk of isCompressed(head) ? decompress(whole) : whole) await file.writeFile(chunk);
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'LAYER_COMPRESSION_DAMAGED') throw error;
+    throw invalid(name, `its compression is damaged: ${error.message}`, error);
+  } finally {
+    await file.close();
+    source.destroy();
   }
   return path;
 }
 
-/** @throws StoreError ARCHIVE_COMPRESSION */
-function compressionOf(head: Buffer, name: string): 'gzip' | 'none' {
-  if (head[0] === 0x1f && head[1] === 0x8b) return 'gzip';
-  const others: [magic: string, program: string][] = [
-    ['28b52ffd', 'zstd'],
-    ['fd377a58', 'xz'],
-    ['425a68', 'bzip2'],
-  ];
-  const program = others.find(([magic]) => head.toString('hex').startsWith(magic))?.[1];
-  if (program === undefined) return 'none';
-  throw new StoreError('ARCHIVE_COMPRESSION', {
-    message: `${name} is compressed by ${program}`,
-    hint: `unpack it on the way: ${program} -dc ${name} | tsbuild load`,
-  });
+/** gzip, zstd, xz or bzip2. */
+function isCompressed(head: Buffer): boolean {
+  return /^(1f8b|28b52ffd|fd377a58|425a68)/.test(head.toString('hex', 0, 8));
 }
 
 /** Follows links: docker save wrote a layer that occurs twice as a symlink to the first. */

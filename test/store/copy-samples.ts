@@ -44,7 +44,7 @@ export interface CopyPlace {
   destination(): ImageDestination;
 }
 
-async function tempScratch(): Promise<Scratch> {
+export async function tempScratch(): Promise<Scratch> {
   const dir = await tempDir();
   let count = 0;
   return { path: (name) => join(dir, `${count++}-${name}`) };
