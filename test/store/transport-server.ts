@@ -15,7 +15,7 @@ export interface RunningRegistry {
 }
 
 /** The user 'user' with the password 'secret'. */
-const passwords = 'user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
+export const passwords = 'user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n';
 
 export async function startRegistry(
   options: { auth?: boolean; tls?: { cert: string; key: string; clientCa?: string } } = {},

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type PushOptions, pullImage, pushImage, putImage, type StoredImage } from '#store';
+import { type PushOptions, pullImage, pushImage, putImage, type StoredImage, serveStore } from '#store';
 import { addLayer, configOf, diffIdsOf, digestOf, randomText, sampleImage, tempStore } from './image-samples.js';
 import { hasRegistry, startRegistry, startScripted } from './transport-server.js';
 
@@ -97,6 +97,23 @@ describe.skipIf(!hasRegistry())('against docker-registry', () => {
       [],
     );
   });
+});
+
+test('an upload to a server that keeps what came goes on in the middle of a piece, and a download where it broke', async () => {
+  const { store } = await tempStore();
+  const serving = await serveStore(store, { listen: [{ host: '127.0.0.1', port: 0 }] });
+  onTestFinished(() => serving.close(AbortSignal.abort()));
+  const registry = new URL(serving.urls[0] ?? '').host;
+  const path = await startCutting(registry, [2_500_000, 2_700_000, 1_900_000]);
+  const { push, image } = await bigImage();
+  // The server has noticed the end of a connection when it is asked.
+  await push(`${path.name}/app:1`, { chunkBytes: 4_000_000, retry: { pauseMs: 400 } });
+  // The pieces that broke were not sent from their beginning again.
+  expect(path.sent()).toBeLessThan(layerBytes + 1_000_000);
+  const to = await tempStore();
+  expect(diffIdsOf(await pullImage(to.store, to.lease, `${registry}/app:1`, { environment }))).toEqual(
+    diffIdsOf(image),
+  );
 });
 
 interface Quirks {
