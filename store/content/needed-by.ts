@@ -2,22 +2,35 @@
 import type { DiffId, Digest } from '../words.js';
 import type { Store } from './handle.js';
 import { reachFrom } from './image-objects.js';
-import type { TagRow } from './schema.js';
 
-/** References of the tags that reach an object. An image's row tells of its layers where its manifest is lost. */
-export function neededBy(
-  store: Store,
-  tags: readonly TagRow[] = store.database.tags(),
-): (object: Digest) => readonly string[] {
-  const users = new Map<Digest, string[]>();
-  for (const { reference, digest } of tags) {
+/**
+ * References of the tags that reach an object, and of what clients of `serve` put somewhere without a tag. An image's row tells of
+ * its layers where its manifest is lost.
+ */
+export function neededBy(store: Store): (object: Digest) => readonly string[] {
+  const users = new Map<Digest, Set<string>>();
+  for (const [reference, digest] of namedDigests(store)) {
     const reached = { layers: new Set<DiffId>(), blobs: new Set<Digest>() };
     reachFrom(store, digest, reached);
     const image = store.database.image(digest);
     const more = image === null ? [] : [image.configDigest, ...image.layers];
-    for (const object of new Set([digest, ...more, ...reached.layers, ...reached.blobs])) {
-      users.set(object, [...(users.get(object) ?? []), reference]);
+    for (const object of [digest, ...more, ...reached.layers, ...reached.blobs]) {
+      const known = users.get(object);
+      if (known === undefined) users.set(object, new Set([reference]));
+      else known.add(reference);
     }
   }
-  return (object) => users.get(object) ?? [];
+  return (object) => [...(users.get(object) ?? [])];
+}
+
+function namedDigests({ database }: Store): (readonly [reference: string, digest: Digest])[] {
+  const { repositories } = database;
+  const tagged = new Set(database.tags().map(({ digest }) => digest));
+  const untagged = repositories.repositories().flatMap((repository) =>
+    repositories
+      .manifests(repository)
+      .filter((digest) => !tagged.has(digest))
+      .map((digest) => [`${repository}@${digest}`, digest] as const),
+  );
+  return [...database.tags().map(({ reference, digest }) => [reference, digest] as const), ...untagged];
 }

@@ -40,7 +40,7 @@ export async function takeSnapshot(store: Store): Promise<Snapshot> {
           tags: namesIn(paths.tagsDir(dir)),
         },
         unflushed: new Set<string>([...unflushed.layers, ...unflushed.blobs].map(([key]) => key)),
-        neededBy: neededBy(store, tags),
+        neededBy: neededBy(store),
       };
     });
   // Without the file nobody has written to the store since it came here: a copy, on a read-only filesystem perhaps.
