@@ -1,7 +1,16 @@
 // pack.mjs DIR: @tsbuild/native and @tsbuild/store as packages that need nothing of this repository: compiled to JavaScript and
 // declarations, with their documents, and the native part as it was built for this kind of machine.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { apiDocs } from './api-docs.js';
@@ -46,7 +55,13 @@ function makePackage(name: (typeof names)[number]): void {
   for (const document of documents[name]) copyFileSync(join(name, document), join(dir, document));
   if (name !== 'native') return;
   mkdirSync(join(dir, 'build'));
-  for (const file of ['libtsbuild.so', 'tsbuild-launcher', 'engines.json']) {
-    copyFileSync(join('native/build', file), join(dir, 'build', file));
-  }
+  for (const file of nativeFiles()) copyFileSync(join('native/build', file), join(dir, 'build', file));
+}
+
+/** What the code asks for of native/build. */
+function nativeFiles(): string[] {
+  const sources = readdirSync('native').filter((file) => file.endsWith('.ts'));
+  return sources.flatMap((file) =>
+    [...readFileSync(join('native', file), 'utf8').matchAll(/nativeFile\('([^']+)'\)/g)].map(([, name]) => name!),
+  );
 }
