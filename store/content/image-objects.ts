@@ -51,12 +51,26 @@ export function imageComplete(store: Store, digest: Digest): boolean {
   if (row !== null) {
     return database.blob(row.configDigest) !== null && row.layers.every((id) => database.layer(id) !== null);
   }
-  return entriesOf(readDocument(store, digest)).every(({ digest: child, isImage }) => {
+  const document = readDocument(store, digest);
+  if (document !== null && Array.isArray(document.layers)) return artifactComplete(store, document);
+  return entriesOf(document).every(({ digest: child, isImage }) => {
     if (isImage && database.image(child) !== null) return imageComplete(store, child);
     // An index may name images that never came; of one that came packed, all parts did.
     if (database.blob(child) === null) return isImage;
     return partsPresent(store, readDocument(store, child));
   });
+}
+
+/** Of what is no image, or is kept as it came; layers that may only be fetched from elsewhere are never here. */
+function artifactComplete(store: Store, document: Readonly<Record<string, unknown>>): boolean {
+  const layers: unknown[] = Array.isArray(document.layers) ? document.layers : [];
+  const isElsewhere = (layer: unknown): boolean =>
+    isObject(layer) && /\.(nondistributable\.v1|foreign\.diff)\./.test(String(layer.mediaType));
+  if (partsPresent(store, { ...document, layers: layers.filter((layer) => !isElsewhere(layer)) })) return true;
+  const [config] = digestsIn([document.config]);
+  const rootfs = config === undefined ? null : readDocument(store, config)?.rootfs;
+  const diffIds = stringsIn(isObject(rootfs) ? rootfs.diff_ids : null);
+  return diffIds.length > 0 && diffIds.every((id) => store.database.layer(parseDiffId(id)) !== null);
 }
 
 /** The images that an index names; null where `digest` is no index of this store. */

@@ -71,6 +71,10 @@ export class RepositoryTables {
     return this.#sql.get(sql, repository, digest) !== undefined;
   }
 
+  hasBlobs(repository: string): boolean {
+    return this.#sql.get('SELECT 1 FROM repository_blobs WHERE repository = ? LIMIT 1', repository) !== undefined;
+  }
+
   blobs(repository: string): Digest[] {
     return this.#sql.all('SELECT digest FROM repository_blobs WHERE repository = ?', repository).map(digestOf);
   }

@@ -25,7 +25,6 @@ const known = new Set([
   'reserve',
   'quarantine',
   'uploads',
-  'uploads',
 ]);
 const hexName = /^[0-9a-f]{64}$/;
 

@@ -57,8 +57,9 @@ export class Holdings {
     return rows[0]?.digest ?? null;
   }
 
+  /** Also with nothing in it but blobs, as before the first manifest and after the last one. */
   exists(repository: Repository): boolean {
-    return this.#roots(repository).length > 0;
+    return this.#roots(repository).length > 0 || this.#store.database.repositories.hasBlobs(repository.key);
   }
 
   hasManifest(repository: Repository, digest: Digest): boolean {

@@ -189,7 +189,8 @@ test('what is deleted is gone, and what something needs is not deleted', async (
   expect((await ask('DELETE', '/v2/app/manifests/1')).status).toBe(202);
   expect((await ask('GET', '/v2/app/tags/list')).json()).toEqual({ name: 'app', tags: ['2', '3'] });
   expect((await ask('DELETE', `/v2/app/manifests/${image.digest}`)).status).toBe(202);
-  expect((await ask('GET', `/v2/app/manifests/${image.digest}`)).code).toBe('NAME_UNKNOWN');
+  expect((await ask('GET', `/v2/app/manifests/${image.digest}`)).code).toBe('MANIFEST_UNKNOWN');
+  expect((await ask('GET', '/v2/app/tags/list')).json()).toEqual({ name: 'app', tags: [] });
   expect((await ask('DELETE', blob)).status).toBe(202);
   expect((await ask('DELETE', blob)).code).toBe('BLOB_UNKNOWN');
   expect((await ask('GET', blob)).status).toBe(404);
