@@ -59,7 +59,7 @@ function tlsMeaning({ host }: URL, { code = '', message, cert }: TlsError): [pro
   if (code === 'CERT_HAS_EXPIRED')
     return ['its certificate has expired', "have it renewed; check this machine's clock"];
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    const names = plainText(cert?.subjectaltname ?? 'no name at all');
+    const names = plainText(cert?.subjectaltname ?? 'no name at all', 120);
     return [`its certificate is for another name (${names})`, 'use the name that the certificate has'];
   }
   return [

@@ -39,7 +39,7 @@ const codes: Readonly<Record<number, string>> = {
 function hintFor({ name, repository, origin, login }: Asked, status: number): string | undefined {
   switch (status) {
     case 401:
-      return `${login}; log in with 'tsbuild login ${name}'`;
+      return `${login}; log in with 'tsbuild login ${name}', and check the name: of what is not there many say the same`;
     case 403:
       return `${login}; check that it has the right to do this with ${repository}, or log in with 'tsbuild login ${name}'`;
     case 404:

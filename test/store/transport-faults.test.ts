@@ -12,7 +12,7 @@ import { startScripted } from './transport-server.js';
 
 const rounds = process.env.TSBUILD_NIGHTLY ? 50 : 3;
 const environment = { HOME: '/nonexistent', PATH: process.env.PATH };
-const retry = { pauseMs: 1, maxPauseMs: 20, attempts: 12 };
+const retry = { pauseMs: 1, maxPauseMs: 20, attempts: 40 };
 const timing = { timeout: 600_000 };
 
 /** Numbers that are the same in each run. */

@@ -345,3 +345,19 @@ test('a push to a registry that refuses says why, and does not wait', async () =
     message: expect.stringContaining('DENIED read only'),
   });
 });
+
+test('layers come from the registry, never from the urls of a descriptor, and as they are', async () => {
+  const elsewhere = await startScripted((_, response) => void response.end(servedLayer));
+  const foreign = servedManifest
+    .toString()
+    .replace(/("layers":\[\{)/, `$1"urls":["http://${elsewhere.name}/layer","file:///etc/passwd"],`)
+    .replace(mediaTypes.ociLayerGzip, 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip');
+  const registry = await startScripted((request, response) =>
+    (request.url ?? '').includes('/manifests/')
+      ? response.setHeader('content-type', mediaTypes.ociManifest).end(foreign)
+      : serveImage(request, response),
+  );
+  expect((await pull(registry.name)).manifest.layers).toHaveLength(1);
+  expect(elsewhere.requests).toEqual([]);
+  expect(registry.requests.every(({ headers }) => headers['accept-encoding'] === 'identity')).toBe(true);
+});

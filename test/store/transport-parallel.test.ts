@@ -9,19 +9,25 @@ import { hasRegistry, startRegistry, startScripted } from './transport-server.js
 const environment = { HOME: '/nonexistent', PATH: process.env.PATH };
 
 test('small ones do not wait for all the large ones, and the largest does not come last', async () => {
-  const ended: number[] = [];
-  const sizes = [1, 2, 3, 300, 100, 200];
-  await largestFirst(
-    sizes,
+  const ends = new Map<number, () => void>();
+  const working = largestFirst(
+    [1, 2, 3, 300, 100, 200],
     2,
     (size) => size,
-    async (size) => {
-      await new Promise((resolve) => setTimeout(resolve, size));
-      ended.push(size);
-    },
+    (size) => new Promise<void>((end) => void ends.set(size, end)),
   );
-  expect(ended.slice(0, 3)).toEqual([1, 2, 3]);
-  expect(ended.indexOf(300)).toBeLessThan(5);
+  const end = async (size: number): Promise<number[]> => {
+    ends.get(size)?.();
+    await new Promise((resolve) => setImmediate(resolve));
+    return [...ends.keys()];
+  };
+  expect([...ends.keys()]).toEqual([1, 300]);
+  expect(await end(1)).toEqual([1, 300, 2]);
+  expect(await end(2)).toEqual([1, 300, 2, 3]);
+  expect(await end(300)).toEqual([1, 300, 2, 3, 200]);
+  expect(await end(3)).toEqual([1, 300, 2, 3, 200, 100]);
+  for (const size of [100, 200]) await end(size);
+  await working;
 });
 
 test('after a failure nothing is begun any more, and what is under way ends', async () => {
@@ -83,12 +89,18 @@ for (const jobs of [1, 4]) {
         layers.push(await addLayer(from, { [`f${i}`]: randomText(1000 * (i + 1), `${i}`) }));
       const image = await putImage(from.store, from.lease, { config: configOf(layers) });
       await pushImage(from.store, from.lease, image, `${registry.name}/app:1`, { environment, jobs });
-      expect(most).toBe(jobs);
+      requireUseOf(most, jobs);
       most = 0;
       const pulled = await pullImage(to.store, to.lease, `${registry.name}/app:1`, { environment, jobs });
       expect(diffIdsOf(pulled)).toEqual(diffIdsOf(image));
-      expect(most).toBe(jobs);
+      requireUseOf(most, jobs);
       expect(sockets.size).toBeLessThanOrEqual(2 * (jobs + 1));
     },
   );
+}
+
+/** On a busy machine not all of them meet. */
+function requireUseOf(most: number, jobs: number): void {
+  expect(most).toBeLessThanOrEqual(jobs);
+  expect(most).toBeGreaterThanOrEqual(Math.min(2, jobs));
 }
