@@ -159,7 +159,8 @@ async function placeLayer(push: Push, layer: Layer, original: Descriptor): Promi
   const { store, lease, registry, options } = push;
   const { diffId } = layer;
   const report = reporter(push);
-  const compression = options.keep?.has(diffId) ? undefined : options.compression;
+  const anyKind = options.types === 'docker' ? 'gzip' : undefined; // Docker has no name for the others
+  const compression = options.keep?.has(diffId) ? anyKind : options.compression;
   const choice = { compression: options.compression ?? 'gzip', level: options.level };
   // The forms that are known don't tell an eStargz, or a level.
   const anyForm = compression !== 'estargz' && (compression === undefined || options.level === undefined);
