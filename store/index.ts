@@ -40,6 +40,7 @@ export {
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
+export { withUsers } from './content/damaged.js';
 export { type DiskSpace, diskSpace } from './content/disk-space.js';
 export { type DroppedForms, dropForms } from './content/drop-forms.js';
 export {

@@ -13,6 +13,7 @@ export function probeFormat(root: string): number | 'missing' | 'damaged' {
     text = fs.readFileSync(paths.formatPath(root), 'utf8');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 'missing';
+    if (hasCode(error, 'EIO')) return 'damaged';
     throw error;
   }
   return parseVersion(text) ?? 'damaged';

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DiffId, type Digest, parseDiffId, parseDigest } from '../words.js';
 import type { Database } from './database.js';
+import { hasCode } from './faults.js';
 import * as paths from './paths.js';
 
 const hexName = /^[0-9a-f]{64}$/;
@@ -103,7 +104,7 @@ function readJson(path: string): Readonly<Record<string, unknown>> | null {
     const value: unknown = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null;
     return isObject(value) ? value : null;
   } catch (error) {
-    if (error instanceof SyntaxError) return null;
+    if (error instanceof SyntaxError || hasCode(error, 'EIO')) return null;
     throw error;
   }
 }

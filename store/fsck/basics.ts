@@ -123,7 +123,7 @@ function probeDatabase(
     database.close();
     return { database: null, damage: damage.join('; ') };
   } catch (error) {
-    if (!hasCode(error, 'STORE_DATABASE_BROKEN', 'SQLITE_ERROR')) throw error;
+    if (!hasCode(error, 'STORE_DATABASE_BROKEN', 'STORE_IO', 'SQLITE_ERROR')) throw error;
     database?.close();
     const { cause } = error as Error;
     return { database: null, damage: cause instanceof Error ? cause.message : (error as Error).message };

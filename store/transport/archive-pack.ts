@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Header, Pack } from 'tar-stream';
+import { otherDigest, readFailure } from '../content/damaged.js';
 import type { Digest } from '../words.js';
-import { damaged } from './layout-export.js';
 
 /** A directory, a small file, or a stored blob. */
 export type ArchiveMember = 'dir' | Buffer | { readonly path: string; readonly size: number; readonly digest: Digest };
@@ -46,10 +46,14 @@ async function* contentOf(member: ArchiveMember): AsyncGenerator<Uint8Array> {
   const { path, size, digest } = member;
   const hash = createHash('sha256');
   const range = { end: size - 1, highWaterMark: 1 << 20 };
-  for await (const chunk of createReadStream(path, range) as AsyncIterable<Buffer>) {
-    hash.update(chunk);
-    yield chunk;
+  try {
+    for await (const chunk of createReadStream(path, range) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      yield chunk;
+    }
+  } catch (error) {
+    throw readFailure('blob', digest, error);
   }
   const found = `sha256:${hash.digest('hex')}`;
-  if (found !== digest) throw damaged(digest, found);
+  if (found !== digest) throw otherDigest('blob', digest, found);
 }

@@ -6,6 +6,7 @@ import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { codecEngines, openEncoder } from '#native';
 import { BufferPool } from '../content/buffers.js';
+import { otherDigest, readFailure } from '../content/damaged.js';
 import { StoreError } from '../errors.js';
 import type { Layer } from '../types.js';
 import { mediaTypes } from '../words.js';
@@ -111,16 +112,11 @@ export async function* verifiedPieces(layer: Layer, pool: BufferPool): AsyncGene
       offset += bytesRead;
       yield read;
     }
+  } catch (error) {
+    throw readFailure('layer', layer.diffId, error);
   } finally {
     await file.close();
   }
   const found = `sha256:${hash.digest('hex')}`;
-  if (found !== layer.diffId) throw layerDamaged(layer, found);
-}
-
-export function layerDamaged({ diffId }: Layer, found: string): StoreError {
-  return new StoreError('LAYER_DAMAGED', {
-    message: `layer ${diffId} has the digest ${found} on the disk`,
-    hint: "'tsbuild fsck --read-data --repair' fetches it again where a registry has it; else pull or build its images again",
-  });
+  if (found !== layer.diffId) throw otherDigest('layer', layer.diffId, found);
 }

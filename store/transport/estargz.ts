@@ -11,11 +11,12 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { displayPath, openEncoder } from '#native';
+import { otherDigest } from '../content/damaged.js';
 import type { EntryType, TarEntry } from '../format/entry.js';
 import { paddedSize } from '../format/tar-block.js';
 import { scanTar } from '../format/tar-scan.js';
 import type { Layer } from '../types.js';
-import { layerDamaged, sideBySide } from './compress.js';
+import { sideBySide } from './compress.js';
 
 export interface Estargz {
   /** Digest of the table of contents, as whoever mounts the layer checks it. */
@@ -118,7 +119,7 @@ async function* membersOf(
     await file.close();
   }
   const found = `sha256:${original.digest('hex')}`;
-  if (found !== layer.diffId) throw layerDamaged(layer, found);
+  if (found !== layer.diffId) throw otherDigest('layer', layer.diffId, found);
 }
 
 /** Where members begin in the tar: at each piece of a file's content. */

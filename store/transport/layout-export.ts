@@ -14,6 +14,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { otherDigest, readFailure } from '../content/damaged.js';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
@@ -205,18 +206,13 @@ async function copyBlob(
   const temp = `${target}.${randomUUID()}`;
   try {
     const found = (await cloned(from, temp)) ? await digestOf(temp) : await copyHashed(from, temp, signal);
-    if (found !== digest) throw damaged(digest, found);
+    if (found !== digest) throw otherDigest('blob', digest, found);
     await rename(temp, target);
+  } catch (error) {
+    throw readFailure('blob', digest, error);
   } finally {
     await rm(temp, { force: true });
   }
-}
-
-export function damaged(digest: Digest, found: string): StoreError {
-  return new StoreError('BLOB_DAMAGED', {
-    message: `${digest} has the digest ${found} on the disk`,
-    hint: "'tsbuild fsck --read-data --repair' fetches it again where a registry has it; else pull or build its images again",
-  });
 }
 
 async function hasDigest(path: string, digest: Digest): Promise<boolean> {

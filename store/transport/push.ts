@@ -1,7 +1,10 @@
 // A stored image → a registry: nothing is sent that the registry has.
 import { createReadStream } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { Readable } from 'node:stream';
+import { hashFiles, rawPath } from '#native';
 import { blobPath } from '../content/blob.js';
+import { otherDigest, readFailure } from '../content/damaged.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
 import { descriptorOf, type MediaTypes } from '../image/images.js';
@@ -9,7 +12,7 @@ import type { StoredIndex } from '../image/indexes.js';
 import { formatReference, parseReference, type Reference } from '../image/reference.js';
 import { listTags } from '../image/tags.js';
 import type { Layer, Lease, StoredImage } from '../types.js';
-import type { Descriptor, DiffId } from '../words.js';
+import type { Descriptor, DiffId, Digest } from '../words.js';
 import { type Compression, layerTypes } from './compress.js';
 import {
   documentsOver,
@@ -214,8 +217,20 @@ function reporter({ options }: Push): Report {
 async function upload(push: Push, { descriptor, path }: OutgoingLayer, started: URL | null): Promise<void> {
   const report = reporter(push);
   const open = (start: number, end: number) => createReadStream(path, { start, end: end - 1, highWaterMark: 1 << 18 });
-  await uploadBlob(push.registry, { descriptor, open }, started, (bytes) => report('sending', descriptor, bytes));
+  try {
+    await uploadBlob(push.registry, { descriptor, open }, started, (bytes) => report('sending', descriptor, bytes));
+  } catch (error) {
+    throw await uploadFailure(descriptor.digest, path, error);
+  }
   report('done', descriptor);
+}
+
+/** A registry that does not take a digest is right, if the bytes here are not those any more. */
+async function uploadFailure(digest: Digest, path: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof StoreError) || !error.message.includes('DIGEST_INVALID'))
+    return readFailure('blob', digest, error);
+  const [found] = await hashFiles([{ root: dirname(path), path: rawPath(basename(path)) }]);
+  return `sha256:${found}` === digest ? error : otherDigest('blob', digest, `sha256:${found}`);
 }
 
 /** The image's own form first: if all layers keep theirs, the image keeps its digest. */

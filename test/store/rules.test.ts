@@ -96,7 +96,7 @@ describe('3. a digest is checked whenever bytes enter or leave', () => {
     await expect(readBlob(store, config)).rejects.toMatchObject({
       code: 'BLOB_DAMAGED',
       message: expect.stringMatching(/needed by docker\.io\/library\/app:1/),
-      hint: expect.stringMatching(/tsbuild fsck --repair/),
+      hint: expect.stringMatching(/tsbuild fsck --read-data --repair/),
     });
     // Out of the way, so that it can be had again, and not gone.
     const { quarantine } = await checkStore(dir);
