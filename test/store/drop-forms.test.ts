@@ -37,7 +37,9 @@ test('a tar of another size is put aside when it is looked up, with words of who
   const store = await openStore(copyStore({ dir }), { onDamage: (error) => void told.push(error) });
   truncateSync(findLayer(store, layers[0]!)!.tarPath, 700);
   expect(findLayer(store, layers[0]!)).toBeNull();
-  expect(told).toMatchObject([{ code: 'LAYER_DAMAGED', hint: expect.stringContaining('tsbuild fsck --read-data --repair') }]);
+  expect(told).toMatchObject([
+    { code: 'LAYER_DAMAGED', hint: expect.stringContaining('tsbuild fsck --read-data --repair') },
+  ]);
   expect(told[0]!.message).toMatch(/700 bytes instead of \d+ \(needed by docker.io\/library\/app:1\)/);
   expect(findLayer(store, layers[0]!)).toBeNull();
   expect(told).toHaveLength(1);
