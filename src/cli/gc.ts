@@ -27,7 +27,7 @@ about, less what the other options keep. Without options it is what the policies
 was not used for 30 days, and as much as makes a fifth of the disk free, but for 10 GB or a tenth of the disk. An entry is of type
 regular (a step's result), exec.cachemount (a cache of RUN --mount), or blob.compressed (a layer as it was pushed).
 
-A build, pull, load or import that leaves the store beyond these limits collects garbage by itself. Policies are settled in
+A build, pull, load, import or copy that leaves the store beyond these limits collects garbage by itself. Policies are settled in
 ~/.config/tsbuild/gc.json, or the file that $TSBUILD_GC names, as in docker's daemon.json; they are applied in their order:
   {"policy": [{"filter": ["type=exec.cachemount"], "keepDuration": "48h", "maxUsedSpace": "10gb"},
               {"keepDuration": "60d"},

@@ -27,6 +27,7 @@ import {
   storeDestination,
 } from '#store';
 import { hostPlatform, samePlatform } from '../platform/index.js';
+import { openAutomaticGc } from './automatic-gc.js';
 import { type Cli, UsageError } from './cli.js';
 import type { ImageAddress } from './image-address.js';
 import { findNamed } from './open-image.js';
@@ -143,6 +144,7 @@ export async function openDestination(
       return dirDestination(address.dir);
     case 'store': {
       const store = await ends.cli.openStore(address.dir ?? options.store);
+      ends.closing(openAutomaticGc(ends.cli, store));
       const lease = await ends.lease(store, `copy to ${text}`);
       return storeDestination({ store, lease, tag: address.name ?? sourceName, unpack: isForHere });
     }

@@ -81,6 +81,22 @@ for (const person of people()) {
       assert.deepEqual(readdirSync(join(store, 'tmp')), []);
     });
 
+    test('a copy into the store collects too', async () => {
+      const { run, store } = place(person, { policy: [{ maxUsedSpace: 0 }] });
+      const off = { TSBUILD_GC: 'off' };
+      output(await run(['-q', '-t', 'kept', '.'], context(person, 'RUN echo kept > /kept'), off));
+      output(await run(['-q', '.'], context(person, big('spare')), off));
+      const dir = join(person.dir('copy'), 'image');
+      const first = await run(['copy', 'kept', `dir:${dir}`]);
+      output(first);
+      assert.doesNotMatch(first.stderr, /freed/);
+      age(person, store);
+      const second = await run(['copy', `dir:${dir}`, 'copied:1']);
+      output(second);
+      assert.match(second.stderr, /^the build cache was beyond its limits: \S+MB freed$/m);
+      assert.equal(output(await run(['run', 'copied:1', 'cat', '/kept'])), 'kept\n');
+    });
+
     test('nothing is collected by itself where that is switched off', async () => {
       const policy = [{ maxUsedSpace: 0 }];
       for (const [settings, env] of [
