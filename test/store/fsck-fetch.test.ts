@@ -61,6 +61,27 @@ describe.skipIf(!hasRegistry())('with docker-registry', () => {
   });
 });
 
+test.skipIf(!hasRegistry())('what was damaged here is not pushed: the error says what it is', async () => {
+  const registry = await startRegistry();
+  const { store, lease } = await tempStore();
+  const image = await sampleImage({ store, lease });
+  const { tarPath, diffId } = image.layers[0]!;
+  const bytes = readFileSync(tarPath);
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(tarPath, bytes);
+  const name = `${registry.name}/team/app:1`;
+  for (const [compression, code] of [
+    ['none', 'BLOB_DAMAGED'],
+    ['gzip', 'LAYER_DAMAGED'],
+  ] as const) {
+    await expect(pushImage(store, lease, image, name, { environment, compression })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`${diffId} has the digest sha256:`),
+      hint: expect.stringContaining('tsbuild fsck --read-data --repair'),
+    });
+  }
+});
+
 test('a registry that sends other bytes mends nothing, and one that is gone is asked once', async () => {
   const lies = await startScripted((request, response) => {
     const isHead = request.method === 'HEAD';
