@@ -1,7 +1,7 @@
 // What the collector leaves of what was pushed, and takes; and uploads that outlive their server.
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { collectGarbage, openStore, type Store, untag } from '#store';
 import { digestOf, tempDir } from './image-samples.js';
 import { pushArtifact, pushBlob, pushImageBlobs, putManifest, serve } from './serve-client.js';
@@ -16,7 +16,7 @@ async function bareStore(dir?: string): Promise<Store> {
 test('what was pushed a moment ago stays, with and without a tag; then only what is needed', async () => {
   const store = await bareStore();
   const other = await bareStore(store.dir);
-  const { ask } = await serve(store, { keepUnreferencedMs: 3000 });
+  const { ask } = await serve(store);
   const status = async (path: string): Promise<number> => (await ask('HEAD', `/v2/app/${path}`)).status;
   const loose = await pushBlob(ask, 'app', 'nobody needs it');
   const tagged = await pushImageBlobs(ask, 'app', { a: 'tagged' });
@@ -37,8 +37,9 @@ test('what was pushed a moment ago stays, with and without a tag; then only what
     expect(await status(`manifests/${digest}`)).toBe(200);
   expect(await status(`blobs/${loose}`)).toBe(200);
 
-  await new Promise((resolve) => setTimeout(resolve, 3100));
+  vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 8 * 86_400_000);
   await collectGarbage(other);
+  vi.restoreAllMocks();
   expect(await status(`blobs/${loose}`)).toBe(404);
   expect(await status(`manifests/${untagged.digest}`)).toBe(404);
   for (const digest of [tagged.digest, about.digest, aboutThat.digest])
@@ -48,7 +49,9 @@ test('what was pushed a moment ago stays, with and without a tag; then only what
 
   // What is about something goes with it.
   untag(other, 'app:1');
+  vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 8 * 86_400_000);
   await collectGarbage(other);
+  vi.restoreAllMocks();
   expect([store.database.blobs(), store.database.layers()]).toEqual([[], []]);
   expect((await ask('GET', '/v2/app/tags/list')).code).toBe('NAME_UNKNOWN');
 });
@@ -119,4 +122,28 @@ test('a lost database costs what has no tag, and nothing else', async () => {
   expect((await served.ask('GET', '/v2/charts/c/manifests/1')).body.equals(chart.manifest)).toBe(true);
   await collectGarbage(again);
   expect((await served.ask('GET', `/v2/charts/c/blobs/${digestOf('a chart')}`)).body.toString()).toBe('a chart');
+});
+
+test('after a power cut a tag of an artifact whose bytes were lost goes back to the one before', async () => {
+  const dir = join(await tempDir(), 'store');
+  const first = await openStore(dir, { bootId: 'first', sync: true });
+  const push = async (store: Store, content: string): Promise<string> => {
+    const { ask, close } = await serve(store);
+    const chart = await pushArtifact(ask, 'chart', content);
+    expect((await putManifest(ask, 'chart', '1', chart)).status).toBe(201);
+    await close();
+    return chart.digest;
+  };
+  const good = await push(first, 'on the disk');
+  await first.close();
+  const second = await openStore(dir, { bootId: 'first' });
+  await push(second, 'not on the disk');
+  second.database.close(); // the machine goes down, before any flusher came back
+  for (const name of readdirSync(join(dir, 'flush'))) rmSync(join(dir, 'flush', name));
+  writeFileSync(join(dir, 'blobs/sha256', digestOf('not on the disk').slice(7)), 'not on the d\0\0\0');
+  const third = await openStore(dir, { bootId: 'second' });
+  onTestFinished(() => third.close());
+  const { ask } = await serve(third);
+  expect((await ask('HEAD', '/v2/chart/manifests/1')).headers['docker-content-digest']).toBe(good);
+  expect((await ask('GET', `/v2/chart/blobs/${digestOf('on the disk')}`)).body.toString()).toBe('on the disk');
 });
