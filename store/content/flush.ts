@@ -3,11 +3,13 @@
 // Rows are written with flushed = 0 and the id of the boot. When a handle closes, a detached sync(1) writes everything unflushed to the
 // disk; flush/<id>.json lists the objects, and becomes <id>.done when sync came back. Whoever opens the store next marks
 // the rows of <id>.done. Killed anywhere, objects are at worst flushed twice. A row that is still unflushed after a reboot
-// is not believed: see recover.ts.
+// is not believed: see recover.ts. What the disk refuses is named in <id>.failed and given up by whoever opens the store
+// next: see unwritten.ts. It is never flushed again: the kernel says once that it lost bytes, then takes them for written.
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fdatasyncSync,
   lstatSync,
   openSync,
@@ -16,12 +18,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, storeFault, withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import * as paths from './paths.js';
 import type { Unflushed } from './schema.js';
+import { giveUpUnwritten } from './unwritten.js';
 
 const abandonedMs = 3_600_000;
 /** More files than this are not named one by one: the whole filesystem is flushed. */
@@ -31,10 +34,10 @@ const manyFiles = 4000;
 export async function flushStore(store: Store): Promise<void> {
   const batch = store.database.unflushed('this boot');
   if (isEmpty(batch)) return;
-  await withFaults(store.dir, async () => {
-    if (batch.trees.length > 0) await syncFilesystem(store.dir);
-    else for (const path of filesOf(store, batch)) await syncPath(path);
-  });
+  const refused = await withFaults(store.dir, () =>
+    batch.trees.length > 0 ? syncFilesystem(store.dir) : syncFiles(filesOf(store, batch)),
+  );
+  if (refused.length > 0) throw await giveUpUnwritten(store, batch, refused);
   store.database.waitForDisk();
   store.database.transaction(() => store.database.markFlushed(batch));
 }
@@ -73,7 +76,9 @@ export function startFlush(store: Store): void {
   const whole = batch.trees.length > 0 || files.length > manyFiles;
   const args = whole ? ['-f', store.dir] : ['-d', '--', ...files];
   // The log of the database too, if it is still there: another process may have worked it in.
-  const script = 'sync -d -- "$1" 2>/dev/null; shift; sync "$@" && mv -- "$0.json" "$0.done"';
+  const script =
+    'sync -d -- "$1" 2>/dev/null; shift; if said=$(LC_ALL=C sync "$@" 2>&1); then mv -- "$0.json" "$0.done"; else ' +
+    'case $said in *"error syncing"*) printf %s "$said" > "$0.said"; mv -- "$0.json" "$0.failed"; esac; fi';
   const log = `${paths.databasePath(store.dir)}-wal`;
   const child = spawn('sh', ['-c', script, name, log, ...args], { detached: true, stdio: 'ignore', cwd: '/' });
   child.on('error', () => {
@@ -82,16 +87,31 @@ export function startFlush(store: Store): void {
   child.unref();
 }
 
-/** Marks what flushers have finished since. */
-export function applyFlushed(store: Store): void {
-  for (const name of readdirSync(paths.flushDir(store.dir))) {
-    const path = join(paths.flushDir(store.dir), name);
+/** Marks what flushers have finished since, and gives up what they could not write. */
+export async function applyFlushed(store: Store): Promise<void> {
+  const dir = paths.flushDir(store.dir);
+  const names = readdirSync(dir);
+  // First, so that nothing of it is marked: another flusher of the same files may have heard of no error.
+  for (const name of names.filter((each) => each.endsWith('.failed'))) {
+    const said = join(dir, name.replace(/failed$/, 'said'));
+    const batch = readBatch(join(dir, name));
+    if (batch !== null) store.options.onDamage?.(await giveUpUnwritten(store, batch, refusedPaths(said)));
+    for (const path of [said, join(dir, name)]) rmSync(path, { force: true });
+  }
+  for (const name of names) {
+    const path = join(dir, name);
     if (name.endsWith('.done')) {
       if (tryMark(store, readBatch(path))) rmSync(path, { force: true });
     } else if (ageMs(path) > abandonedMs) {
       rmSync(path, { force: true });
     }
   }
+}
+
+/** What sync(1) could not write, by its messages. */
+function refusedPaths(saidPath: string): string[] {
+  const said = existsSync(saidPath) ? readFileSync(saidPath, 'utf8') : '';
+  return [...said.matchAll(/error syncing '?(\/[^'\n]*?)'?: /g)].map(([, path = '']) => path);
 }
 
 /** False on a full disk: it can wait. */
@@ -127,29 +147,38 @@ function filesOf(store: Store, batch: Unflushed): string[] {
   return files;
 }
 
-/** Removed in the meantime is as good as flushed; any other failure means that the bytes may be lost. */
-async function syncPath(path: string): Promise<void> {
+/** @returns those that the disk refused */
+async function syncFiles(files: readonly string[]): Promise<string[]> {
+  const refused: string[] = [];
+  for (const path of files) if (!(await syncPath(path))) refused.push(path);
+  return refused;
+}
+
+/** False if the disk refused it. Removed in the meantime is as good as flushed. */
+async function syncPath(path: string): Promise<boolean> {
+  let file: FileHandle;
   try {
-    const file = await open(path, 'r');
-    try {
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    file = await open(path, 'r');
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error;
+    if (hasCode(error, 'ENOENT')) return true;
+    throw error;
+  }
+  try {
+    return await file.datasync().then(
+      () => true,
+      () => false,
+    );
+  } finally {
+    await file.close();
   }
 }
 
-/** syncfs(2) by sync(1): a tree has too many files to flush one by one. */
-async function syncFilesystem(dir: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+/** syncfs(2) by sync(1): a tree has too many files to flush one by one. @returns `dir` if the disk refused something */
+async function syncFilesystem(dir: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
     const child = spawn('sync', ['-f', dir], { stdio: 'ignore' });
     child.on('error', reject);
-    child.on('close', (code) => {
-      if (code === 0) resolve();
-      else reject(Object.assign(new Error(`sync -f ${dir} failed`), { code: 'EIO' }));
-    });
+    child.on('close', (code) => resolve(code === 0 ? [] : [dir]));
   });
 }
 

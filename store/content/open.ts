@@ -48,7 +48,7 @@ export async function openStore(dir: string, options: StoreOptions = {}): Promis
     if (database.version() === 0)
       await whileLocked(root, 'exclusive', () => database.create(() => rebuildDatabase(root, database)));
     await migrateStore(root, database, options);
-    applyFlushed(store);
+    await applyFlushed(store);
     await recoverUnflushed(store);
     if (swept || trashForgotten(root)) await emptyTrash(root);
     if (logBytes(root) > longLogBytes) database.checkpoint();

@@ -71,7 +71,7 @@ export async function recoverUnflushed(store: Store): Promise<void> {
 }
 
 function recoverTags(store: Store): void {
-  const { database, dir } = store;
+  const { database } = store;
   const suspect = database.unflushed('earlier').tags;
   for (const [reference, writtenMs] of suspect) {
     const tag = database.tag(reference);
@@ -81,10 +81,15 @@ function recoverTags(store: Store): void {
       writeTagFile(store, reference, tag.digest);
       continue;
     }
-    const earlier = database.revertTag(reference);
-    if (earlier !== null) writeTagFile(store, reference, earlier);
-    else rmSync(paths.tagFile(dir, reference), { force: true });
+    revertTag(store, reference);
   }
+}
+
+/** The tag goes back to the image it had when it last was flushed; it goes away if it never was. */
+export function revertTag(store: Store, reference: string): void {
+  const earlier = store.database.revertTag(reference);
+  if (earlier !== null) writeTagFile(store, reference, earlier);
+  else rmSync(paths.tagFile(store.dir, reference), { force: true });
 }
 
 async function isIntact(path: string, digest: Digest): Promise<boolean> {

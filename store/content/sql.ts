@@ -38,6 +38,41 @@ async function withCheapReport<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
+/** So many files the engine opens for a database. */
+const filesOfDatabase = 5;
+
+/** The engine says of its refusals only a number, at the end of a sentence. */
+function openConnection(engine: Engine, path: string): Connection {
+  try {
+    return engine.open(path);
+  } catch (error) {
+    requireDescriptors(filesOfDatabase);
+    const number = /: (\d+)"?\)?$/.exec(error instanceof Error ? error.message : '')?.[1];
+    const code = openCodes[Number(number)];
+    throw code === undefined ? error : Object.assign(new Error(`${path}: ${code}`, { cause: error }), { code });
+  }
+}
+
+/** @see https://sqlite.org/rescode.html */
+const openCodes: Readonly<Record<number, string>> = {
+  8: 'SQLITE_READONLY',
+  10: 'SQLITE_IOERR',
+  11: 'SQLITE_CORRUPT',
+  13: 'SQLITE_FULL',
+  14: 'SQLITE_CANTOPEN',
+  26: 'SQLITE_NOTADB',
+};
+
+/** @throws EMFILE, ENFILE where so many files can't be opened */
+function requireDescriptors(count: number): void {
+  const opened: number[] = [];
+  try {
+    for (let i = 0; i < count; i++) opened.push(openSync('/dev/null', 'r'));
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
 /**
  * Reads the log once, so that what can't be read is an error. The engine takes an unreadable place for the end of the log when
  * it recovers it, and forgets all transactions from there on; now it finds everything in memory.
@@ -78,7 +113,7 @@ export class Sql {
     this.#path = path;
     this.#guard(() => {
       readThrough(`${path}-wal`);
-      this.#connection = engine.open(path);
+      this.#connection = openConnection(engine, path);
     });
     // The timeout comes first: everything after it may meet another process.
     this.exec('PRAGMA busy_timeout = 20000; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 10000');

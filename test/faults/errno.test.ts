@@ -1,8 +1,9 @@
 // Calls into the kernel that fail, one at a time, at every place where a command touches the store: one clear error (or
 // none, where nobody needs the call), the store as before, and the next run succeeds.
 import assert from 'node:assert';
-import { rmSync } from 'node:fs';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { leftovers } from './check-store.js';
 import { type CallKind, type errnos, type Fault, type FaultyRun, runWithFault } from './fail-call.js';
 import { type Lab, makeLab, type Operation, operationNames } from './operations.js';
@@ -66,6 +67,47 @@ for (const name of ['meta.db', 'meta.db-wal', 'format.json']) {
     assert.equal((await runWithFault(dir, ['fsck', '--read-data'])).code, 0);
   });
 }
+
+/** What moved:1 is. */
+async function moved(dir: string): Promise<string> {
+  const { stdout, stderr, code } = await runWithFault(dir, ['images', '--format', 'json']);
+  assert.equal(code, 0, stderr);
+  const images = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { digest: string; names: string[] });
+  return images.find(({ names }) => names.includes('moved:1'))?.digest ?? 'nothing';
+}
+
+test('what the disk refuses in the background is given up by the next command, and never flushed again', async () => {
+  const dir = lab.store();
+  const before = await moved(dir);
+  const fault: Fault = { kinds: ['sync'], at: 0, with: 'EIO', match: '/tar', program: 'sync' };
+  const { code, hit } = await runWithFault(dir, lab.operation('import').args, fault);
+  assert.equal(code, 0, hit.join());
+  const failed = (): string[] => readdirSync(join(dir, 'flush')).filter((name) => name.endsWith('.failed'));
+  await expect.poll(failed, { timeout: 30_000 }).toHaveLength(1);
+  const next = await runWithFault(dir, ['images']);
+  assert.equal(next.code, 0);
+  assert.match(next.stderr, /^warning\[STORE_IO\]: .*the disk refused .*layers\/sha256\/\w+\/tar\)\nhelp: .*\n$/);
+  assert.equal(await moved(dir), before);
+  assert.equal((await runWithFault(dir, ['fsck', '--read-data'])).code, 0);
+  assert.equal((await runWithFault(dir, lab.operation('import').args)).code, 0);
+  assert.notEqual(await moved(dir), before);
+});
+
+test('a build that waits for a disk that refuses fails, and its tag stays what it was', async () => {
+  const dir = lab.store();
+  const before = await moved(dir);
+  const { args } = lab.operation('build --sync');
+  const { code, stderr } = await runWithFault(dir, args, { kinds: ['sync'], at: 0, with: 'EIO', match: '/tar' });
+  assert.equal(code, 1);
+  assert.match(stderr, /^error\[STORE_IO\]: store \S+: the disk refused .*layers\/sha256\/\w+\/tar/m);
+  assert.equal(await moved(dir), before);
+  assert.equal((await runWithFault(dir, args)).code, 0);
+  assert.notEqual(await moved(dir), before);
+  assert.equal((await runWithFault(dir, ['fsck', '--read-data'])).code, 0);
+});
 
 /** What the command does when nothing fails. */
 async function callsOf({ args }: Operation, kind: CallKind): Promise<readonly string[]> {

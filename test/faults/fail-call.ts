@@ -16,6 +16,8 @@ export interface Fault {
   readonly with: keyof typeof errnos | 'kill' | 'killed' | 'note';
   /** Only files whose path contains this. */
   readonly match?: string;
+  /** Only in processes of this program; otherwise in those of tsbuild itself. */
+  readonly program?: string;
 }
 
 export interface FaultyRun {
@@ -30,7 +32,7 @@ export interface FaultyRun {
 const command = join(import.meta.dirname, '../../bin/tsbuild');
 let runs = 0;
 
-/** What the environment needs to be for `fault` to happen to files below `dir` in a program's main process. */
+/** What the environment needs to be for `fault` to happen to files below `dir`. */
 function faultEnvironment(dir: string, fault: Fault, mark: string): Record<string, string> {
   const { with: what } = fault;
   return {
@@ -39,7 +41,7 @@ function faultEnvironment(dir: string, fault: Fault, mark: string): Record<strin
     FAIL_CALLS: fault.kinds.join(','),
     FAIL_AT: String(fault.at),
     FAIL_WITH: what === 'note' ? '0' : what in errnos ? String(errnos[what as keyof typeof errnos]) : what,
-    FAIL_PROGRAM: 'node',
+    FAIL_PROGRAM: fault.program ?? 'node',
     FAIL_MARK: mark,
     ...(fault.match !== undefined && { FAIL_MATCH: fault.match }),
   };

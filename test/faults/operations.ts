@@ -1,6 +1,6 @@
 // What people do to a store, each small and on a store that is prepared for it.
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -48,6 +48,9 @@ export function makeLab(): Lab {
   tsbuild('save', '-o', 'saved.tar', 'lost:1');
   execFileSync('tar', ['-C', context, '-cf', join(dir, 'files.tar'), 'Kept', 'New']);
   tsbuild('rmi', 'lost:1');
+  // All of it has reached the disk.
+  while (readdirSync(join(prepared, 'flush')).some((name) => name.endsWith('.json'))) execFileSync('sleep', ['0.05']);
+  tsbuild('images');
   let stores = 0;
   const platform = ['--platform', 'linux/amd64'];
   const operations: Readonly<Record<OperationName, Operation>> = {
