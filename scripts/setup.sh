@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 build_packages='gcc libc6-dev make libseccomp-dev libssl-dev libdeflate-dev libzstd-dev libisal-dev golang-github-containers-common uidmap ca-certificates'
 test_packages='busybox-static openssh-client openssh-server mmdebstrap skopeo umoci libarchive-tools python3 buildah docker-registry erofs-utils bsdutils time util-linux acl attr zstd xz-utils bzip2 git strace clang-format sshfs'
-test_packages="$test_packages fuse3 libfuse3-dev e2fsprogs xfsprogs" # disks to fill and to cut the power of
+test_packages="$test_packages fuse3 libfuse3-dev e2fsprogs xfsprogs faketime" # disks to fill, power to cut, clocks to set
 
 missing() {
   for package in "$@"; do

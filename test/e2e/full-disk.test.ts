@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
+import { amount } from '../faults/random.js';
 import { isRoot, output, type Person, people } from '../support/tsbuild.js';
 import { assertStoreUnharmed, type Seen, seenStore } from '../support/unharmed.js';
 
@@ -21,10 +22,13 @@ interface Disk {
   readonly levels: readonly number[];
 }
 
+/** By night, every stage of writing runs out of room somewhere among these. */
+const manyLevels = [0, 4096, 16_384, 65_536, ...Array.from({ length: 18 }, (_, i) => (i + 1) * 400_000)];
+
 const tmpfs: Disk = {
   name: 'tmpfs',
   mount: (dir) => execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=40m', 'none', dir]),
-  levels: [6 * megabyte, megabyte, 100_000, 0],
+  levels: amount([6 * megabyte, megabyte, 100_000, 0], manyLevels),
 };
 /** Here layers are mounted by their index, which no tmpfs can hold. */
 const ext4: Disk = {
@@ -38,7 +42,7 @@ const ext4: Disk = {
     rmSync(image);
     rmSync(join(dir, 'lost+found'), { recursive: true });
   },
-  levels: [megabyte, 0],
+  levels: amount([megabyte, 0], manyLevels),
 };
 
 for (const person of isRoot ? people() : []) {

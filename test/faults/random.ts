@@ -5,8 +5,8 @@ export function newSeed(): number {
   return Number(process.env.TSBUILD_SEED ?? Math.floor(Math.random() * 2 ** 31));
 }
 
-/** How much a nightly run does, and a usual one. */
-export function amount(usual: number, nightly: number): number {
+/** How much a usual run does, and a nightly one. */
+export function amount<T>(usual: T, nightly: T): T {
   return process.env.TSBUILD_NIGHTLY === undefined ? usual : nightly;
 }
 
