@@ -72,7 +72,7 @@ describe.skipIf(!installed('skopeo'))('the fields of --output', () => {
     for (const [i, [fields, types]] of forms.entries()) {
       const archive = read(cwd, `oci-archive:${i}.tar`);
       expect([fields, typesOf(archive)]).toEqual([fields, types]);
-      expect([fields, read(cwd, `oci:layout-${i}:docker.io/library/it:1`)]).toEqual([fields, archive]);
+      expect([fields, read(cwd, `oci:layout-${i}`)]).toEqual([fields, archive]);
     }
     const digests = (i: number): string[] => read(cwd, `oci-archive:${i}.tar`).layers.map(({ digest }) => digest);
     expect(digests(1)).not.toEqual(digests(2));
@@ -114,11 +114,14 @@ describe.skipIf(!installed('skopeo'))('the fields of --output', () => {
     const on = person.dir('on');
     writeFileSync(join(on, 'Buildfile'), `FROM ${name('p')}\nRUN echo more > /more\n`);
     person.own(on);
-    await run(on, '-o', `type=registry,name=${name('on')},compression=zstd`, '.');
-    await run(on, '-o', `type=registry,name=${name('forced')},compression=zstd,force-compression=true`, '.');
+    const store = ['--store', join(on, 'store')]; // it knows of the base what it pulled
+    const zstd = 'compression=zstd';
+    await run(on, ...store, '-o', `type=registry,name=${name('on')},${zstd}`, '.');
+    await run(on, ...store, '-o', `type=registry,name=${name('forced')},${zstd},force-compression=true`, '.');
     const kinds = (tag: string): string[] =>
       read(on, `docker://${name(tag)}`).layers.map(({ mediaType }) => mediaType.replace(/^.*tar/, ''));
-    expect(kinds('on')).toEqual(['+gzip', '+gzip', '+gzip', '+zstd']);
+    expect(kinds('p')).toContain('+gzip');
+    expect(kinds('on')).toEqual([...kinds('p'), '+zstd']);
     expect(kinds('forced')).toEqual(Array(4).fill('+zstd'));
   });
 
