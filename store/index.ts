@@ -55,6 +55,7 @@ export { flushStore } from './content/flush.js';
 export { mountLayer } from './content/form.js';
 export { formatVersion } from './content/format-file.js';
 export { collectGarbage, type Freed, type GarbageOptions, judgeCache, planGarbage } from './content/garbage.js';
+export { openGrowthLimit } from './content/growth-limit.js';
 export { Store, type StoreOptions } from './content/handle.js';
 export { indexedImages } from './content/image-objects.js';
 export { type ImportOptions, importLayer } from './content/import.js';

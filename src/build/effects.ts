@@ -110,6 +110,7 @@ export function openEffects(job: Job, shared: SharedCaches): Effects {
       view: stacks.view(stackOf(vertex.parent, solved)),
       made: madeAt(vertex),
       tempPath: (name) => lease.path(name),
+      maxLayerBytes: io.store.options.maxLayerBytes,
     });
     plans.set(vertex.id, plan);
     reportUnmatched(vertex, plan, io.emit);

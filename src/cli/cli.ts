@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Host, openHost } from '#native';
 import { openStore, type Store, type StoreOptions, storeFault } from '#store';
-import { CodedError } from '../base/index.js';
+import type { CodedError } from '../base/index.js';
+import { byteSize } from './quantities.js';
+import { UsageError } from './usage-error.js';
 
-/** A command line that can't be understood. Exit code 2. */
-export class UsageError extends CodedError {}
+export { UsageError };
 
 /** A failure that the command has told already, in a form of its own: only its exit code is left to give. */
 export class ToldError extends Error {
@@ -93,15 +94,22 @@ export function defaultStore(env: NodeJS.ProcessEnv): string {
   return join(env.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'tsbuild');
 }
 
-/** TSBUILD_FORM chooses how layers are mounted, for tests and for kernels that only claim to mount indexes. */
+/**
+ * TSBUILD_FORM chooses how layers are mounted, for tests and for kernels that only claim to mount indexes; TSBUILD_LAYER_MAX
+ * says how large a layer from outside may be.
+ */
 function storeOptions(env: NodeJS.ProcessEnv): StoreOptions {
-  const form = env.TSBUILD_FORM;
-  if (form === undefined || form === '') return {};
-  if (form === 'index' || form === 'tree') return { form };
+  const form = env.TSBUILD_FORM || undefined;
+  const maxLayerBytes = largestLayer(env);
+  if (form === undefined || form === 'index' || form === 'tree') return { form, maxLayerBytes };
   throw new UsageError('USAGE', {
     message: `TSBUILD_FORM is ${JSON.stringify(form)}`,
     hint: "set it to 'index' or 'tree'",
   });
+}
+
+export function largestLayer(env: NodeJS.ProcessEnv): number | undefined {
+  return env.TSBUILD_LAYER_MAX ? byteSize('TSBUILD_LAYER_MAX', env.TSBUILD_LAYER_MAX) : undefined;
 }
 
 /** Parser of an option that may be given several times; without it the option is undefined. */

@@ -195,5 +195,6 @@ SIGTERM; 'tsbuild run' ends with the program's own.
 
 'tsbuild COMMAND --help' shows a command's options. The store is $TSBUILD_STORE, else ~/.local/share/tsbuild;
 its cache shrinks by itself where the disk gets full or $TSBUILD_STORE_MAX is exceeded: tsbuild gc --help.
+No layer from outside becomes larger than $TSBUILD_LAYER_MAX (by default 1 TiB, and what looks like a bomb 8 GiB).
 `;
 }

@@ -28,7 +28,7 @@ import {
 } from '#store';
 import { hostPlatform, samePlatform } from '../platform/index.js';
 import { openAutomaticGc } from './automatic-gc.js';
-import { type Cli, UsageError } from './cli.js';
+import { type Cli, largestLayer, UsageError } from './cli.js';
 import type { ImageAddress } from './image-address.js';
 import { findNamed } from './open-image.js';
 
@@ -44,7 +44,11 @@ export class Ends implements Scratch {
   #scratch: string | undefined;
   #count = 0;
 
-  constructor(readonly cli: Cli) {}
+  readonly maxLayerBytes: number | undefined;
+
+  constructor(readonly cli: Cli) {
+    this.maxLayerBytes = largestLayer(cli.env);
+  }
 
   closing(close: () => Promise<void> | void): void {
     this.#closers.push(close);

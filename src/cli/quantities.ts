@@ -1,6 +1,6 @@
 // Sizes and durations as docker's commands take them.
 import { parseDuration } from '../base/index.js';
-import { UsageError } from './cli.js';
+import { UsageError } from './usage-error.js';
 
 /** Bytes of '512mb', '2GB', '10GiB', '1048576': units are powers of 1024, as docker's sizes of memory and storage. @throws UsageError */
 export function byteSize(option: string, text: string): number {

@@ -38,6 +38,7 @@ export interface UnpackTarget {
   readonly owner: Owner | null;
   readonly at: Span;
   tempPath(name: string): string;
+  readonly maxLayerBytes?: number | undefined;
 }
 
 /** @throws BuildError ADD_ARCHIVE_INVALID, COPY_RESERVED_NAME, COPY_UNSUPPORTED_FILE */
@@ -53,7 +54,7 @@ export async function unpackArchive(archive: Archive, target: UnpackTarget): Pro
     };
     if (compression !== 'none') {
       const path = target.tempPath('archive');
-      await decompressTo(fd, compression, path, entry, target.at);
+      await decompressTo(fd, compression, path, entry, target);
       const root = path.slice(0, path.lastIndexOf('/'));
       const name = rawPath(path.slice(root.length + 1));
       tar = { path, content: (offset) => ({ root, path: name, offset }) };

@@ -1,10 +1,12 @@
 // Compressed archives, by their first bytes. gzip is built in; the others need the host's own program (never one of an image).
 import { spawn } from 'node:child_process';
 import { createReadStream, createWriteStream, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { displayPath } from '#native';
+import { openGrowthLimit, StoreError } from '#store';
 import { BuildError, type Span } from '../base/index.js';
 import type { SourceEntry } from './copy-source.js';
 
@@ -29,18 +31,36 @@ export async function detectTar(fd: number, archive: SourceEntry, at: Span): Pro
   return isTarHeader(await firstBytes(decompress(fd, compression, archive, at))) ? compression : null;
 }
 
-/** @throws BuildError ADD_ARCHIVE_INVALID, ADD_TOOL_MISSING */
+/** @throws BuildError ADD_ARCHIVE_INVALID, ADD_ARCHIVE_TOO_LARGE, ADD_TOOL_MISSING */
 export async function decompressTo(
   fd: number,
   compression: Exclude<Compression, 'none'>,
   path: string,
   archive: SourceEntry,
-  at: Span,
+  { at, maxLayerBytes }: { readonly at: Span; readonly maxLayerBytes?: number | undefined },
 ): Promise<void> {
+  const limit = openGrowthLimit(dirname(path), maxLayerBytes);
+  const within = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      bytes += chunk.length;
+      limit(bytes, archive.size);
+      yield chunk;
+    }
+  };
   try {
-    await pipeline(decompress(fd, compression, archive, at), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
+    const unpacked = decompress(fd, compression, archive, at);
+    await pipeline(unpacked, within, createWriteStream(path, { flags: 'wx', mode: 0o600 }));
   } catch (error) {
     if (error instanceof BuildError) throw error;
+    if (error instanceof StoreError && error.code === 'LAYER_TOO_LARGE') {
+      throw new BuildError('ADD_ARCHIVE_TOO_LARGE', {
+        message: `${displayPath(archive.path)}: ${error.message}`,
+        hint: error.hint,
+        at,
+        cause: error,
+      });
+    }
     throw new BuildError('ADD_ARCHIVE_INVALID', {
       message: `can't decompress ${displayPath(archive.path)} (${compression}): ${(error as Error).message}`,
       hint: 'the file is damaged, or the disk is full',

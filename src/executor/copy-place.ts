@@ -22,7 +22,14 @@ export async function perform(step: Step, tasks: readonly Task[], { unpack }: { 
       const dest = to.resolve(cleanDest(step.dest));
       to.makeDirectory(dest, step.owner ?? rootOwner);
       if (unpack)
-        await unpackArchive(task.archive, { to, dest, owner: step.owner, tempPath: io.tempPath, at: task.match.at });
+        await unpackArchive(task.archive, {
+          to,
+          dest,
+          owner: step.owner,
+          tempPath: io.tempPath,
+          maxLayerBytes: io.maxLayerBytes,
+          at: task.match.at,
+        });
     }
   }
   return to.landings();

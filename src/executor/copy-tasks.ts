@@ -22,6 +22,8 @@ export interface CopyIo {
   readonly made: MadeAt;
   /** A fresh path for what must be unpacked before it can be read. */
   tempPath(name: string): string;
+  /** How large archives may get when they are unpacked; see the store's options. */
+  readonly maxLayerBytes?: number | undefined;
 }
 
 export interface Step {

@@ -129,6 +129,8 @@ async function* byLibrary(
           yield output;
           output = pool.take();
           filled = 0;
+          // Asked once more at the end of a frame, the decoder would begin another.
+          if (step.frameDone && rest.length === 0) break;
         } else if (rest.length === 0) break;
         else if (step.read + step.written === 0) throw damaged(format, new Error('it makes no sense'));
       }

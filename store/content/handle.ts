@@ -11,6 +11,8 @@ export interface StoreOptions {
   readonly freeing?: boolean | undefined;
   /** Told of what was found damaged and put aside while something else was done. */
   readonly onDamage?: ((error: StoreError) => void) | undefined;
+  /** Layers larger than this are refused, and none below it is taken for a decompression bomb (see growth-limit.ts). */
+  readonly maxLayerBytes?: number | undefined;
   /** Stands in for the kernel's boot id. */
   readonly bootId?: string | undefined;
 }

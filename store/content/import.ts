@@ -10,25 +10,17 @@ import type { Layer, Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
 import { chunkPool, decompress } from './decompress.js';
 import { storeFault } from './faults.js';
+import { type GrowthLimit, type GrowthOptions, openGrowthLimit } from './growth-limit.js';
 import type { Store } from './handle.js';
 import { findLayer, publishLayer, stageLayer } from './layer.js';
 import { discard } from './trash.js';
 
-export interface ImportOptions {
+export interface ImportOptions extends GrowthOptions {
   /** What the uncompressed tar must hash to. */
   readonly expectDiffId?: DiffId | undefined;
   /** What the bytes of the source must come to; remembered as a compressed form of the layer. */
   readonly blob?: { readonly digest: Digest; readonly size: number; readonly mediaType: string } | undefined;
-  /** Tars larger than this are refused; 1 TiB by default. */
-  readonly maxBytes?: number | undefined;
-  /** From this size on a stream must not have grown more than honest ones do; 8 GiB by default. */
-  readonly suspectBytes?: number | undefined;
 }
-
-const defaultMaxBytes = 2 ** 40;
-const defaultSuspectBytes = 2 ** 33;
-/** gzip can't exceed 1032:1. Other formats make more of zeros, which layers have some of, but not without end. */
-const maxRatio = 1200;
 
 /**
  * Stores a layer from its tar, compressed or not. Idempotent. Whatever is thrown, the store reads as before.
@@ -48,7 +40,7 @@ export async function importLayer(
 
   const stage = stageLayer(store, lease);
   try {
-    const { tar, tree } = await receiveTar(join(stage, 'tar'), source, options);
+    const { tar, tree } = await receiveTar(store, join(stage, 'tar'), source, options);
     return await publishLayer(store, stage, tar, {
       ...(tree !== null && { index: encodeTree(tree, tar.size) }),
       alongside: (diffId) => {
@@ -63,15 +55,17 @@ export async function importLayer(
 
 /** Writes the tar, checks that it is the one that was wanted, and reads its tree. */
 async function receiveTar(
+  store: Store,
   path: string,
   source: AsyncIterable<Uint8Array>,
   options: ImportOptions,
 ): Promise<{ readonly tar: WrittenTar; readonly tree: LayerTree | null }> {
   const { expectDiffId, blob } = options;
+  const limit = openGrowthLimit(store.dir, store.options.maxLayerBytes, options);
   const file = await open(path, 'wx+', 0o600);
   try {
     const follower = new TarFollower(file.fd);
-    const tar = await writeTar(file, source, options, follower);
+    const tar = await writeTar(file, new CountedSource(source, blob), limit, follower);
     if (blob !== undefined) checkBlob(tar.blob, blob);
     if (expectDiffId !== undefined && `sha256:${tar.sha256}` !== expectDiffId) {
       throw new StoreError('LAYER_DIFF_ID_MISMATCH', {
@@ -98,21 +92,18 @@ interface WrittenTar {
  */
 async function writeTar(
   file: FileHandle,
-  source: AsyncIterable<Uint8Array>,
-  options: ImportOptions,
+  source: CountedSource,
+  limit: GrowthLimit,
   follower: TarFollower,
 ): Promise<WrittenTar> {
-  const { maxBytes = defaultMaxBytes, suspectBytes = defaultSuspectBytes } = options;
-  const counted = new CountedSource(source, options.blob);
   const hash = createHash('sha256');
   let size = 0;
   const pool = chunkPool();
   let writing: Promise<unknown> = Promise.resolve();
   try {
-    for await (const chunk of decompress(counted.chunks(), pool)) {
+    for await (const chunk of decompress(source.chunks(), pool)) {
       size += chunk.length;
-      if (size > maxBytes || (size > suspectBytes && size > counted.size * maxRatio))
-        throw tooLarge(size, counted.size);
+      limit(size, source.size);
       await writing;
       writing = file.writeFile(chunk).then(() => pool.give(chunk));
       writing.catch(() => {}); // awaited before the next one
@@ -123,7 +114,7 @@ async function writeTar(
   } finally {
     await writing.catch(() => {});
   }
-  return { sha256: hash.digest('hex'), size, blob: { digest: counted.digest(), size: counted.size } };
+  return { sha256: hash.digest('hex'), size, blob: { digest: source.digest(), size: source.size } };
 }
 
 /** Counts and, where someone wants to know, hashes what passes. */
@@ -167,12 +158,5 @@ function wrongSize(got: number, want: number): StoreError {
   return new StoreError('BLOB_SIZE_MISMATCH', {
     message: `a layer of ${want} bytes was announced, ${got} or more came`,
     hint: 'the transfer was cut short or altered: try again',
-  });
-}
-
-function tooLarge(size: number, compressed: number): StoreError {
-  return new StoreError('LAYER_TOO_LARGE', {
-    message: `a layer of ${compressed} compressed bytes unpacks to more than ${size}`,
-    hint: 'it looks like a decompression bomb; get the image from a source you trust',
   });
 }

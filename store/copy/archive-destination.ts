@@ -85,7 +85,7 @@ export function dockerArchiveDestination({ name, target, tag }: ArchiveTarget, s
           continue;
         }
         const path = scratch.path('layer');
-        const size = await writeTar(source, layer, diffId, path);
+        const size = await writeTar(source, layer, diffId, path, scratch.maxLayerBytes);
         const blob = { mediaType: mediaTypes.ociLayer, digest: diffId, size };
         members.set(member, { name: member, blob, open: () => createReadStream(path, { highWaterMark: 1 << 20 }) });
       }

@@ -1,8 +1,9 @@
 // Archives as sources of a copy, read in place: an OCI layout in a tar, or what docker save writes.
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
-import { decompress } from '../content/decompress.js';
+import { decompressWithin, openGrowthLimit } from '../content/growth-limit.js';
 import { StoreError } from '../errors.js';
 import { parseConfig, parseImageDocument } from '../image/document.js';
 import { descriptorOf, encodeManifest } from '../image/images.js';
@@ -149,7 +150,8 @@ async function plainLayer(
   const file = await open(path, 'wx', 0o600);
   let size = 0;
   try {
-    for await (const chunk of decompress(archive.stream(member))) {
+    const limit = openGrowthLimit(dirname(path), scratch.maxLayerBytes);
+    for await (const chunk of decompressWithin(limit, archive.stream(member))) {
       size += chunk.length;
       await file.writeFile(chunk);
     }

@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
-import { decompress } from '../content/decompress.js';
+import { dirname } from 'node:path';
+import { decompressWithin, openGrowthLimit } from '../content/growth-limit.js';
 import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorOf, encodeManifest, isDockerManifest, type MediaTypes } from '../image/images.js';
@@ -99,7 +100,7 @@ async function recompressLayers(
       return;
     }
     const tarPath = scratch.path('layer');
-    const size = await writeTar(source, layer, diffId, tarPath);
+    const size = await writeTar(source, layer, diffId, tarPath, scratch.maxLayerBytes);
     if (compression === 'none') {
       made.set(layer.digest, { descriptor: { mediaType: mediaTypes.ociLayer, digest: diffId, size }, path: tarPath });
       return;
@@ -116,8 +117,16 @@ async function recompressLayers(
 }
 
 /** @returns the size of the tar; @throws StoreError LAYER_DIFF_ID_MISMATCH */
-export async function writeTar(source: ImageSource, layer: Descriptor, diffId: DiffId, path: string): Promise<number> {
-  const { digest, size } = await writeHashed(decompress(verified(source.openBlob(layer), layer, source.name)), path);
+export async function writeTar(
+  source: ImageSource,
+  layer: Descriptor,
+  diffId: DiffId,
+  path: string,
+  maxLayerBytes: number | undefined,
+): Promise<number> {
+  const limit = openGrowthLimit(dirname(path), maxLayerBytes);
+  const bytes = decompressWithin(limit, verified(source.openBlob(layer), layer, source.name));
+  const { digest, size } = await writeHashed(bytes, path);
   if (digest === diffId) return size;
   throw new StoreError('LAYER_DIFF_ID_MISMATCH', {
     message: `the tar of layer ${layer.digest} of ${source.name} hashes to ${digest}, its image's config says ${diffId}`,

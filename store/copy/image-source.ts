@@ -85,4 +85,6 @@ export interface ImageDestination {
 export interface Scratch {
   /** A fresh path. */
   path(name: string): string;
+  /** See StoreOptions. */
+  readonly maxLayerBytes?: number | undefined;
 }

@@ -35,7 +35,10 @@ export async function loadArchive(
   source: string | Readable,
   options: ReceiveOptions = {},
 ): Promise<LoadedImage[]> {
-  const archive = await openArchive(lease, source);
+  const archive = await openArchive(
+    { path: (part) => lease.path(part), maxLayerBytes: store.options.maxLayerBytes },
+    source,
+  );
   if (isLayoutArchive(archive)) return loadLayout(store, lease, archive, options);
   if (archive.has('manifest.json')) return loadDockerArchive(store, lease, archive, options);
   throw invalid(archive.name, 'it has neither index.json nor manifest.json');

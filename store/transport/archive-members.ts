@@ -2,10 +2,10 @@
 // written, unpacked, into a directory for that.
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { posix } from 'node:path';
+import { dirname, posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { displayPath } from '#native';
-import { decompress } from '../content/decompress.js';
+import { decompressWithin, openGrowthLimit } from '../content/growth-limit.js';
 import { StoreError } from '../errors.js';
 import type { TarEntry } from '../format/entry.js';
 import { scanTar } from '../format/tar-scan.js';
@@ -14,6 +14,8 @@ import { maxDocumentBytes } from '../image/strict-json.js';
 /** Where unfinished files go: a lease, for one. */
 interface Scratch {
   path(name: string): string;
+  /** See StoreOptions. */
+  readonly maxLayerBytes?: number | undefined;
 }
 
 export interface Archive {
@@ -110,7 +112,9 @@ async function spool(scratch: Scratch, source: Readable, name: string): Promise<
   })();
   const file = await open(path, 'wx', 0o600);
   try {
-    for await (const chunk of isCompressed(head) ? decompress(whole) : whole) await file.writeFile(chunk);
+    const limit = openGrowthLimit(dirname(path), scratch.maxLayerBytes);
+    const bytes = isCompressed(head) ? decompressWithin(limit, whole) : whole;
+    for await (const chunk of bytes) await file.writeFile(chunk);
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== 'LAYER_COMPRESSION_DAMAGED') throw error;
     throw invalid(name, `its compression is damaged: ${error.message}`, error);

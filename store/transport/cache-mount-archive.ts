@@ -4,8 +4,8 @@ import { stat } from 'node:fs/promises';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Host } from '#native';
-import { decompress } from '../content/decompress.js';
 import { withFaults } from '../content/faults.js';
+import { decompressWithin, openGrowthLimit } from '../content/growth-limit.js';
 import type { Store } from '../content/handle.js';
 import { StoreError } from '../errors.js';
 import type { EntryMeta, TarEntry } from '../format/entry.js';
@@ -76,7 +76,9 @@ export async function openCacheMountArchive(
   if (typeof source === 'string') await requireFile(source);
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: 1 << 20 }) : source;
   const tarPath = lease.path('cache.tar');
-  const unpacked = Readable.from(decompress(input), { objectMode: false });
+  const unpacked = Readable.from(decompressWithin(openGrowthLimit(store.dir, store.options.maxLayerBytes), input), {
+    objectMode: false,
+  });
   await withFaults(store.dir, () => pipeline(unpacked, createWriteStream(tarPath, { mode: 0o600, flags: 'wx' })));
   const entries = scanTar(tarPath);
   requireNoMarkers(entries, name);

@@ -20,6 +20,7 @@ if (verb === 'import') {
   process.stdout.write('ready\n');
   for (const path of args)
     process.stdout.write(`${(await importLayer(store, lease, createReadStream(path))).diffId}\n`);
+  process.stdout.write(`peak ${process.resourceUsage().maxRSS * 1024}\n`);
 } else if (verb === 'trees') {
   process.stdout.write(`${JSON.stringify(await commitForeign(Number(args[0])))}\n`);
 } else {
