@@ -16,6 +16,7 @@ import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Host } from '#native';
 import type { DiffId, Digest } from '../words.js';
+import { sweepUploads } from './abandoned-uploads.js';
 import { sweepBuilds } from './builds.js';
 import { type CacheEntry, entryBytes, listCacheEntries } from './cache-entries.js';
 import { removeCacheMounts } from './cache-mounts.js';
@@ -57,6 +58,7 @@ export async function collectGarbage(store: Store, options: GarbageOptions = {})
   store.requireWritable();
   const { dir } = store;
   await sweepLeases(dir);
+  sweepUploads(dir);
   if (options.quarantine) emptyQuarantine(dir);
   dropOldBackups(dir);
   let bytes = await emptyTrashNow(dir, options.host);

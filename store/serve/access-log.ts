@@ -38,15 +38,20 @@ export function openAccessLog(path: string): AccessLog {
       cause,
     });
   }
+  let isOpen = true;
   return {
     write: (record) => {
+      if (!isOpen) return; // its number may be another file's by now
       try {
         writeSync(fd, accessLine(record));
       } catch {
         // A full disk: pulls go on.
       }
     },
-    close: () => closeSync(fd),
+    close: () => {
+      isOpen = false;
+      closeSync(fd);
+    },
   };
 }
 

@@ -42,6 +42,17 @@ export interface Exchange {
   readonly traffic: { bytesIn: number; bytesOut: number };
 }
 
+/** Silence on a connection is its client's, but for the time of `work`, which is ours and may take long. */
+export async function whileClientWaits<T>({ request: { socket } }: Exchange, work: () => Promise<T>): Promise<T> {
+  const silenceMs = socket.timeout ?? 0;
+  socket.setTimeout(0);
+  try {
+    return await work();
+  } finally {
+    socket.setTimeout(silenceMs);
+  }
+}
+
 export type Headers = Readonly<Record<string, string | number>>;
 
 /** Sends a whole answer; of one to HEAD the headers only. */

@@ -10,7 +10,7 @@ import { type Descriptor, type Digest, parseDigest } from '../words.js';
 import { isKnown } from './blob-requests.js';
 import { readDocument } from './body.js';
 import { RequestError, readOnly } from './errors.js';
-import { answer, type Exchange, requireMethod } from './exchange.js';
+import { answer, type Exchange, requireMethod, whileClientWaits } from './exchange.js';
 import { looksLikeImage, makePushedImage } from './pushed-image.js';
 import type { Repository } from './repository-names.js';
 
@@ -59,7 +59,7 @@ async function putManifest(exchange: Exchange, repository: Repository, reference
 
   const lease = await openLease(store, `push to ${repository.name}`);
   try {
-    await keep(exchange, lease, repository, document, bytes);
+    await whileClientWaits(exchange, () => keep(exchange, lease, repository, document, bytes));
     const keepUntilMs = Date.now() + registry.keepUnreferencedMs;
     store.database.repositories.putManifest({ repository: repository.key, digest, subject, keepUntilMs });
     for (const tag of tags) setTag(store, `${repository.key}:${tag}`, digest);

@@ -8,7 +8,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { putAside } from '../content/blob.js';
 import { ConnectionLost } from './body.js';
 import { RequestError } from './errors.js';
-import { answer, type Exchange, type Headers, type Registry } from './exchange.js';
+import { answer, type Exchange, type Headers, type Registry, whileClientWaits } from './exchange.js';
 import type { StoredFile } from './holdings.js';
 import { type ByteRange, parseRange } from './range.js';
 
@@ -24,7 +24,9 @@ export async function sendFile(exchange: Exchange, file: StoredFile, headers: He
     if (request.method === 'HEAD') return sendHeaders(exchange, 200, file.size, headers);
     const range = parseRange(isSame(request.headers['if-range'], file) ? request.headers.range : undefined, file.size);
     if (range === null) return await sendWhole(exchange, file, handle, stat, headers);
-    if (!registry.verified.has(file.digest, stat)) await verify(registry, file, handle, stat);
+    if (!registry.verified.has(file.digest, stat)) {
+      await whileClientWaits(exchange, () => verify(registry, file, handle, stat));
+    }
     const place = { 'content-range': `bytes ${range.start}-${range.end}/${file.size}` };
     sendHeaders(exchange, 206, range.end - range.start + 1, { ...headers, ...place });
     for await (const chunk of chunksOf(handle, range)) await send(exchange, chunk);

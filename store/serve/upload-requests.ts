@@ -4,7 +4,7 @@ import type { Digest } from '../words.js';
 import { parseDigest } from '../words.js';
 import { readBody } from './body.js';
 import { RequestError, readOnly } from './errors.js';
-import { answer, type Exchange, requireMethod } from './exchange.js';
+import { answer, type Exchange, requireMethod, whileClientWaits } from './exchange.js';
 import { quotaExceeded } from './quota.js';
 import { parseContentRange } from './range.js';
 import type { Repository } from './repository-names.js';
@@ -75,8 +75,10 @@ async function finish(exchange: Exchange, repository: Repository, upload: Upload
   const { registry } = exchange;
   const size = await append(exchange, repository, upload);
   const keepUntilMs = Date.now() + registry.keepUnreferencedMs;
-  await registry.uploads.finish({ id: upload.id, size }, digest, () =>
-    registry.store.database.repositories.putBlob(repository.key, digest, keepUntilMs),
+  await whileClientWaits(exchange, () =>
+    registry.uploads.finish({ id: upload.id, size }, digest, () =>
+      registry.store.database.repositories.putBlob(repository.key, digest, keepUntilMs),
+    ),
   );
   registry.wrote();
   created(exchange, repository, digest);

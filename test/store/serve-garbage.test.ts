@@ -1,5 +1,5 @@
 // What the collector leaves of what was pushed, and takes; and uploads that outlive their server.
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { collectGarbage, openStore, type Store, untag } from '#store';
@@ -146,4 +146,18 @@ test('after a power cut a tag of an artifact whose bytes were lost goes back to 
   const { ask } = await serve(third);
   expect((await ask('HEAD', '/v2/chart/manifests/1')).headers['docker-content-digest']).toBe(good);
   expect((await ask('GET', `/v2/chart/blobs/${digestOf('on the disk')}`)).body.toString()).toBe('on the disk');
+});
+
+test('an upload that nothing came for in a month goes with the garbage, a younger one stays', async () => {
+  const store = await bareStore();
+  const { ask } = await serve(store);
+  const [old, young] = [
+    (await ask('POST', '/v2/app/blobs/uploads/')).headers.location!,
+    (await ask('POST', '/v2/app/blobs/uploads/')).headers.location!,
+  ];
+  const longAgo = Date.now() / 1000 - 31 * 86_400;
+  utimesSync(join(store.dir, 'uploads', old.split('/').at(-1)!, 'data'), longAgo, longAgo);
+  await collectGarbage(store);
+  expect((await ask('GET', old)).code).toBe('BLOB_UPLOAD_UNKNOWN');
+  expect((await ask('GET', young)).status).toBe(204);
 });
