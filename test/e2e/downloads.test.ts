@@ -137,7 +137,7 @@ describe('a proxy of the environment', () => {
     const authorization = `Basic ${Buffer.from('me:word').toString('base64')}`;
     expect(seen).toEqual([`GET http://far.invalid/file ${authorization}`]);
     const direct = await run(buildfile, { env: { http_proxy, NO_PROXY: 'invalid' } });
-    expect(direct.stderr).toContain('ENOTFOUND far.invalid');
+    expect(direct.stderr).toContain('far.invalid: there is no host of that name');
     const odd = await run(buildfile, { env: { http_proxy: 'socks5://127.0.0.1:1' } });
     expect(odd.stderr).toContain('error[PROXY_INVALID]: http_proxy names no proxy that can be used');
     expect(existsSync(join(person!.store, 'cache', 'downloads'))).toBe(true);
