@@ -12,7 +12,7 @@ const testOrdinary = test.skipIf(ordinary === undefined);
 const base = 'FROM host://sh,coreutils\n';
 /** Nobody listens on port 1. */
 const unreachable = 'localhost:1/app:1';
-const refused = 'localhost:1: connect ECONNREFUSED 127.0.0.1:1';
+const refused = 'localhost:1: nothing listens there (connection refused)';
 const checkName = 'check its name and port, and that this machine can reach it';
 
 let before: Seen;

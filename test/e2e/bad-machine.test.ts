@@ -158,7 +158,7 @@ describe('archives', () => {
 
 describe('registries that do not answer', () => {
   const help = 'help: check its name and port, and that this machine can reach it';
-  const says = `error[REGISTRY_UNREACHABLE]: localhost:1: connect ECONNREFUSED 127.0.0.1:1\n${help}`;
+  const says = `error[REGISTRY_UNREACHABLE]: localhost:1: nothing listens there (connection refused)\n${help}`;
   test('a pull', () => fails(['pull', '-q', 'localhost:1/app:1'], says));
   test('a push', () => fails(['push', '-q', 'app:1', 'localhost:1/app:1'], says));
 });
