@@ -90,12 +90,13 @@ describe('identical files', () => {
     expect(wastedBytes).toBeLessThan(200_000);
   });
 
-  test('of a layer that was cut short are an error that says what to do', async () => {
+  test('are not looked for in a layer that was cut short: it counts as missing', async () => {
     const place = await openTemp();
     const text = randomText(200_000, 'cut');
     const { tarPath } = await addLayer(place, { a: text, b: text });
     writeFileSync(tarPath, readFileSync(tarPath).subarray(0, 210_000));
-    await expect(findDuplicates(place.store)).rejects.toMatchObject({ code: 'LAYER_DAMAGED', hint: /fsck/ });
+    await addLayer(place, { c: text, d: text });
+    expect(await findDuplicates(place.store)).toMatchObject({ layers: 1, files: 2, wastedBytes: 200_000 });
   });
 });
 
