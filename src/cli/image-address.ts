@@ -41,8 +41,10 @@ export function parseAddress(text: string): ImageAddress {
     throw new UsageError('USAGE', { message: `${scheme}: is not supported`, hint: elsewhere[scheme] });
   }
   const transport = transports.find((each) => each === scheme);
-  if (transport !== undefined) return addressOf(transport, rest, text);
-  if (/^[./~]/.test(text) || existsSync(text)) {
+  // 'docker:24' is an image of that name; of a registry it would be docker://.
+  const isName = scheme === 'docker' && !rest.startsWith('//');
+  if (transport !== undefined && !isName) return addressOf(transport, rest, text);
+  if (/^[./~]/.test(text)) {
     throw new UsageError('USAGE', {
       message: `${text} is a path: it does not say what kind of image is there`,
       hint: `write oci:${text}, oci-archive:${text}, docker-archive:${text} or dir:${text}`,
@@ -60,13 +62,8 @@ export function parseAddress(text: string): ImageAddress {
 
 function addressOf(transport: (typeof transports)[number], rest: string, text: string): ImageAddress {
   switch (transport) {
-    case 'docker': {
-      if (rest.startsWith('//')) return { transport, reference: parseReference(rest.slice(2)) };
-      throw new UsageError('USAGE', {
-        message: `${text}: a registry's image is written docker://NAME`,
-        hint: `write docker://${rest}`,
-      });
-    }
+    case 'docker':
+      return { transport, reference: parseReference(rest.slice(2)) };
     case 'oci':
     case 'oci-layout': {
       const [dir, tag] = pathAndName(text, rest);

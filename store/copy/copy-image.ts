@@ -33,8 +33,22 @@ export async function copyImage(
   const { plan, source: from } = (await options.convert?.(complete.plan, complete.source)) ?? complete;
   if (options.preserveDigests) requireSameDigest(whole, plan, source, destination);
   options.onLayers?.(plan.manifests.flatMap(({ manifest }) => manifest.layers));
-  await destination.write(plan, from, options);
+  await destination.write(plan, stoppable(from, options.signal), options);
   return plan.root;
+}
+
+/** Interrupted, it ends at the next bytes: whoever writes them removes what is unfinished. */
+function stoppable(source: ImageSource, signal: AbortSignal | undefined): ImageSource {
+  if (signal === undefined) return source;
+  return {
+    ...source,
+    async *openBlob(blob, start) {
+      for await (const chunk of source.openBlob(blob, start)) {
+        signal.throwIfAborted();
+        yield chunk;
+      }
+    },
+  };
 }
 
 /** @throws StoreError COPY_NEEDS_PLATFORM */

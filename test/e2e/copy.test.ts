@@ -100,7 +100,7 @@ describe('copy', () => {
     [['containers-storage:x:1', 'oci:x'], "help: 'podman push IMAGE oci:DIR'"],
     [['app:1', './out'], './out is a path: it does not say what kind of image is there'],
     [['app:1', 'dockr://x/y'], 'did you mean docker:?'],
-    [['app:1', 'docker:x'], "docker:x: a registry's image is written docker://NAME"],
+    [['docker:24', 'oci:x'], 'error[IMAGE_NOT_FOUND]: the store has no image "docker:24"'],
     [['app:1', 'oci:'], 'oci: names no path'],
     [['ap:1', 'oci:x'], 'did you mean app:1?'],
     [['oci:/nonexistent', 'oci:x'], 'error[LAYOUT_NOT_FOUND]: /nonexistent is no OCI image layout'],

@@ -293,3 +293,26 @@ test('what a killed copy left is gone on with: whole blobs are not fetched again
   expect(states).toContain('present');
   expect(await readWhole(await openLayoutSource(target, tag))).toBe(digest);
 });
+
+test('an interrupted copy ends at the next bytes, and leaves no unfinished file', async () => {
+  const { dir } = await gzipImage();
+  const source = await openLayoutSource(dir, tag);
+  for (const kind of usable.filter((each) => each !== 'docker')) {
+    const controller = new AbortController();
+    const interrupting: ImageSource = {
+      ...source,
+      async *openBlob(blob, start) {
+        for await (const chunk of source.openBlob(blob, start)) {
+          yield chunk.subarray(0, 10);
+          controller.abort(new Error('interrupted'));
+          yield chunk.subarray(10);
+        }
+      },
+    };
+    const place = await makePlace(kind, oneRegistry());
+    const copying = copyImage(interrupting, place.destination(), { signal: controller.signal });
+    await expect(copying).rejects.toThrow('interrupted');
+    await expect(opened(place)).rejects.toMatchObject({ code: expect.stringMatching(notThere) });
+    expect(place.address === null ? [] : leftovers(place.address)).toEqual([]);
+  }
+});
