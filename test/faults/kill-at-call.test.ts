@@ -1,9 +1,12 @@
 // kill -9 right before and right after each call by which a command changes the store: the tag is the old one or the new
 // one, everything is whole, and the next commands remove what was left.
 import assert from 'node:assert';
-import { rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { collectGarbage, openStore } from '#store';
+import { loadEngine, Sql } from '../../store/content/sql.js';
 import { checkStore, leftovers } from './check-store.js';
 import { type CallKind, type Fault, runWithFault } from './fail-call.js';
 import { type Lab, makeLab, type Operation, operationNames } from './operations.js';
@@ -46,6 +49,59 @@ describe(`seed ${seed}`, () => {
     });
   }
 });
+
+test('a store of an earlier version, killed while it is brought up to date', { timeout: 3_600_000 }, async () => {
+  const old = lab.store();
+  await downgrade(old);
+  const random = new Random(seed);
+  const inCopy = async <T>(use: (dir: string) => Promise<T>): Promise<T> => {
+    const dir = `${old}.copy`;
+    execFileSync('cp', ['-a', old, dir]);
+    return use(dir).finally(() => rmSync(dir, { recursive: true, force: true, maxRetries: 10 }));
+  };
+  const calls = await inCopy(async (dir) => (await runWithFault(dir, ['images'], { kinds, at: 0, with: 'note' })).hit);
+  assert(calls.length > 0);
+  for (const at of random.shuffled(calls.map((_, i) => i + 1)).slice(0, callsEach)) {
+    await inCopy(async (dir) => {
+      const { hit } = await runWithFault(dir, ['images'], {
+        kinds,
+        at,
+        with: random.pick(['kill', 'killed'] as const),
+      });
+      const { stdout, stderr } = await runWithFault(dir, ['images']);
+      for (const tag of ['kept', 'moved']) assert.match(stdout, new RegExp(`^${tag} +1 `, 'm'), `${hit[0]}: ${stderr}`);
+      const checked = await runWithFault(dir, ['fsck', '--read-data']);
+      assert.equal(checked.code, 0, `${hit[0]}: ${checked.stdout}`);
+    });
+  }
+});
+
+/** Gives a store the database of version 2. */
+async function downgrade(dir: string): Promise<void> {
+  const path = join(dir, 'meta.db');
+  const engine = await loadEngine();
+  const fixture = join(import.meta.dirname, '../store/fixtures/schema-2.sql');
+  const columns = {
+    layers: 'diff_id, size, index_size, created_ms, boot, flushed',
+    blobs: 'digest, size, created_ms, boot, flushed',
+    images: 'digest, config_digest, layers, created_ms',
+    tags: 'reference, digest, good_digest, updated_ms, boot, flushed',
+  };
+  const now = new Sql(engine, path);
+  const rows = Object.entries(columns).map(([table, names]) => ({
+    table,
+    values: now.all(`SELECT ${names} FROM ${table}`).map((row) => Object.values(row)),
+  }));
+  now.close();
+  for (const name of readdirSync(dir)) if (name.startsWith('meta.db')) rmSync(join(dir, name));
+  const old = new Sql(engine, path);
+  old.exec('PRAGMA journal_mode = WAL');
+  old.exec(readFileSync(fixture, 'utf8'));
+  for (const { table, values } of rows) {
+    for (const row of values) old.run(`INSERT INTO ${table} VALUES (${row.map(() => '?').join(', ')})`, ...row);
+  }
+  old.close();
+}
 
 /** The calls that the command makes, and what its tag was and is. */
 async function whenLeftAlone({ args, moves }: Operation) {
