@@ -97,7 +97,7 @@ function busyNeighbour(dir: string): { end(): Promise<void> } {
   };
 }
 
-async function importImage(dir: string, tag: string, seed: string, sync: boolean): Promise<string> {
+export async function importImage(dir: string, tag: string, seed: string, sync: boolean): Promise<string> {
   const store = await openStore(dir, { sync });
   const lease = await openLease(store, 'import');
   const { digest } = await sampleImage({ store, lease }, seed);
@@ -120,7 +120,7 @@ function build(dir: string, scratch: string, tag: string, seed: string, sync: bo
   return execFileSync(command, args, { encoding: 'utf8' }).trim();
 }
 
-async function removeTag(dir: string, tag: string): Promise<null> {
+export async function removeTag(dir: string, tag: string): Promise<null> {
   const store = await openStore(dir);
   untag(store, tag);
   await store.close();

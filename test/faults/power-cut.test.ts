@@ -1,7 +1,7 @@
 // Power cuts at any moment of a store's life, on real file systems: after the reboot nothing wrong is served, what --sync
 // acknowledged is there, and every tag is what it was or what it was about to be.
 import assert from 'node:assert';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, test } from 'vitest';
@@ -10,9 +10,10 @@ import { sampleImage } from '../store/image-samples.js';
 import { installed } from '../support/tsbuild.js';
 import { checkStore, leftovers } from './check-store.js';
 import { type DiskLog, Replay, recordDisk, withDisk } from './disk-log.js';
-import { collectionsIn, live, modelAt } from './power-cut-life.js';
+import { runWithFault } from './fail-call.js';
+import { collectionsIn, importImage, live, modelAt, removeTag } from './power-cut-life.js';
 import { amount, newSeed, Random } from './random.js';
-import type { TagModel } from './tag-model.js';
+import { TagModel } from './tag-model.js';
 
 const canRun = process.getuid?.() === 0 && installed('fusermount3') && installed('mkfs.ext4');
 
@@ -57,6 +58,30 @@ for (const fileSystem of ['ext4', 'xfs'] as const) {
     }
   });
 }
+
+test.skipIf(!canRun)(
+  'a power cut after a collection that was killed brings back no tag without its image',
+  async () => {
+    let digest = '';
+    const log = await recordDisk('ext4', async (dir, mark) => {
+      const storeDir = join(dir, 'store');
+      digest = await importImage(storeDir, 'app:1', 'collected', true);
+      await removeTag(storeDir, 'app:1');
+      // Its files are gone by now; what took the tag away is in the log of the database, whose flush by gc itself is the third.
+      const { signal } = await runWithFault(storeDir, ['gc', '--all'], { kinds: ['sync'], at: 3, with: 'kill' });
+      assert.equal(signal, 'SIGKILL');
+      assert.deepEqual(readdirSync(join(storeDir, 'layers/sha256')), []);
+      // Another's flush, which takes the names of all files to the disk.
+      writeFileSync(join(dir, 'noise'), 'noise', { flush: true });
+      mark('cut');
+    });
+    const cut = log.entries.findIndex(({ kind }) => kind === 'mark');
+    const model = new TagModel();
+    model.promised('docker.io/library/app:1', digest);
+    model.begins('docker.io/library/app:1', null);
+    assert(await withDisk('ext4', new Replay(log).prefix(cut), (dir) => reboot(join(dir, 'store'), model, true)));
+  },
+);
 
 /** Some at any time, some right before a flush, when most is at stake, and some while garbage is collected; ascending. */
 function pointsOf(log: DiskLog, count: number, random: Random): number[] {
