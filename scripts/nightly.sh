@@ -11,3 +11,5 @@ TSBUILD_FLIPS=200 node_modules/.bin/vitest run test/store/fsck-flips.test.ts
 node_modules/.bin/vitest run test/store/transport-faults.test.ts
 TSBUILD_LARGE_LAYER_GB=10 node_modules/.bin/vitest run test/e2e/memory.test.ts
 TSBUILD_USAGE_RUNS=300 node_modules/.bin/vitest run test/store/content-usage.test.ts test/store/content-duplicates.test.ts --testTimeout=3600000
+TSBUILD_FUZZ_RUNS=200000 node_modules/.bin/vitest run test/store/format-scan.test.ts --testTimeout=3600000
+node_modules/.bin/vitest run test/store/content-bombs.test.ts
