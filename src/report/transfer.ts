@@ -75,7 +75,8 @@ function summary(transfers: Transfers): string | null {
 }
 
 const redrawEveryMs = 100;
-const barWidth = 20;
+/** What stands beside a bar, at its longest: without it the remaining time would be cut off. */
+const besideBar = 72;
 
 /** A line with a bar for each layer under way and one for all, redrawn in place; what is there stays above them. */
 export function liveTransfer(terminal: Terminal, now: Now = clock): TransferReport {
@@ -85,7 +86,8 @@ export function liveTransfer(terminal: Terminal, now: Now = clock): TransferRepo
   let drawnAtMs = Number.NEGATIVE_INFINITY;
   const erase = (): string => (drawn === 0 ? '' : `\u001b[${drawn}A\u001b[J`);
   const draw = (above: string): void => {
-    const lines = liveLines(transfers).map((line) => line.slice(0, Math.max(20, terminal.columns() - 1)));
+    const bar = Math.max(4, Math.min(20, terminal.columns() - besideBar));
+    const lines = liveLines(transfers, bar).map((line) => line.slice(0, Math.max(20, terminal.columns() - 1)));
     terminal.write(`${erase()}${above}${lines.map((line) => `${line}\n`).join('')}`);
     drawn = lines.length;
     drawnAtMs = now();
@@ -113,15 +115,19 @@ export function liveTransfer(terminal: Terminal, now: Now = clock): TransferRepo
   };
 }
 
-function liveLines(transfers: Transfers): string[] {
+function liveLines(transfers: Transfers, barWidth: number): string[] {
   const active = transfers.active();
   if (active.length === 0) return [];
-  const lines = active.map((layer) => `${shortDigest(layer.digest)}: ${layer.state.padEnd(11)} ${meterText(layer)}`);
+  const lines = active.map(
+    (layer) => `${shortDigest(layer.digest)}: ${layer.state.padEnd(11)} ${meterText(layer, barWidth)}`,
+  );
   const { done, all } = transfers.count();
-  return all > 1 ? [...lines, `${`${done}/${all} layers`.padEnd(25)} ${meterText(transfers.total())}`] : lines;
+  return all > 1
+    ? [...lines, `${`${done}/${all} layers`.padEnd(25)} ${meterText(transfers.total(), barWidth)}`]
+    : lines;
 }
 
-function meterText(measured: Measured): string {
+function meterText(measured: Measured, barWidth: number): string {
   const { doneBytes, totalBytes } = measured;
   const filled = Math.floor(fraction(measured) * barWidth);
   const bar = `[${'='.repeat(filled)}${filled < barWidth ? '>' : ''}${' '.repeat(Math.max(0, barWidth - filled - 1))}]`;

@@ -101,6 +101,13 @@ test('a terminal is drawn on ten times a second at most, and is clean after a fa
   expect(screen(written)).toEqual([]);
 });
 
+test('the remaining time is there on a terminal of 80 columns', () => {
+  const { written, step } = played((write, now) => liveTransfer({ write, columns: () => 80 }, now));
+  step(0, 'a', 'receiving', 0, 1_230_000_000);
+  step(2000, 'a', 'receiving', 246_800, 1_230_000_000);
+  expect(screen(written)).toEqual(['aaaaaaaaaaaa: receiving   [>       ]   0% 247kB/1.23GB  123kB/s  ETA 2h46m']);
+});
+
 test('a stall shows in the rate, and a resumed transfer does not run backwards in it', () => {
   const { written, step } = played((write, now) => liveTransfer({ write, columns: () => 200 }, now));
   for (let i = 0; i <= 10; i += 1) step(1000, 'a', 'receiving', i * 1_000_000, 100_000_000);
