@@ -43,15 +43,26 @@ export async function contentDigests(landings: readonly Landing[]): Promise<stri
   return landings.map(({ draft, from }) => (from && needsReading(draft) ? digests[next++]! : literalDigest(draft)));
 }
 
-/** The same from what a commit computed, which the trees that the files came from keep. */
-export function recordDigests(landings: readonly Landing[], fileDigests: ReadonlyMap<RawPath, string>): string[] {
-  return landings.map(({ draft, from }) => {
-    if (!from || !needsReading(draft)) return literalDigest(draft);
-    const digest = fileDigests.get(draft.path);
+/**
+ * The same from what a commit computed, which the trees that the files came from keep. It has no digest of a sparse file, whose
+ * pieces it put together itself: those are read again.
+ */
+export async function recordDigests(
+  landings: readonly Landing[],
+  fileDigests: ReadonlyMap<RawPath, string>,
+): Promise<string[]> {
+  const digests: string[] = [];
+  for (const { draft, from } of landings) {
+    if (!from || !needsReading(draft)) {
+      digests.push(literalDigest(draft));
+      continue;
+    }
+    const digest = fileDigests.get(draft.path) ?? (await digestsOf([from]))[0];
     if (digest === undefined) throw new Error(`the commit computed no digest of ${draft.path}`);
     from.tree?.record(from, digest);
-    return digest;
-  });
+    digests.push(digest);
+  }
+  return digests;
 }
 
 function needsReading(draft: DraftEntry): boolean {

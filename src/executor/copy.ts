@@ -66,7 +66,7 @@ export async function planCopy(vertex: CopyVertex, io: CopyIo): Promise<CopyPlan
     unmatched: findUnmatched(step, tasks, plain),
     pending: pendingContent(plain, unpacked),
     contentKey: async () => keyOf(await contentDigests(plain)),
-    contentKeyFrom: (fileDigests) => keyOf(recordDigests(plain, fileDigests)),
+    contentKeyFrom: async (fileDigests) => keyOf(await recordDigests(plain, fileDigests)),
     inputs: () =>
       copyInputs(
         plain,
