@@ -1,7 +1,7 @@
 // kill -9 at random moments of commands that work on one store at once: no tag is lost or half-moved, and nothing is left.
 import assert from 'node:assert';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -125,7 +125,8 @@ test.skipIf(!hasRegistry())(`${kills} kills (seed ${seed})`, { timeout: 3_600_00
   }
   await done('fsck', '--read-data');
   model.check(await tagsNow());
-  for (const tag of (await tagsNow()).keys()) if (!tag.startsWith('imported')) await runsAll(tag);
+  // What was imported has no program in it.
+  for (const [tag, digest] of await tagsNow()) if (digest !== imported) await runsAll(tag);
   for (const tag of (await tagsNow()).keys()) await done('rmi', tag);
   await done('gc', '--all');
   expect(await leftovers(storeDir)).toEqual([]);
@@ -213,7 +214,15 @@ async function nothingRuns(started: readonly ChildProcess[]): Promise<void> {
   for (let tries = 0; tries < 200 && left().length > 0; tries++) await sleep(25);
   expect(left()).toEqual([]);
   const pids = new Set(started.map(({ pid }) => String(pid)));
-  const groups = readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' });
-  const ours = groups.filter((path) => pids.has(/\/?tsbuild-(\d+)-[^/]*$/.exec(path)?.[1] ?? ''));
-  expect(ours).toEqual([]);
+  const groups = cgroups().filter((path) => pids.has(/\/?tsbuild-(\d+)-[^/]*$/.exec(path)?.[1] ?? ''));
+  expect(groups).toEqual([]);
+}
+
+function cgroups(): string[] {
+  if (!existsSync('/sys/fs/cgroup')) return [];
+  try {
+    return readdirSync('/sys/fs/cgroup', { recursive: true, encoding: 'utf8' });
+  } catch {
+    return cgroups(); // one of somebody else's went meanwhile
+  }
 }
