@@ -4,11 +4,14 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Host } from '#native';
+import type { ApplyOp, Host } from '#native';
+import { StoreError } from '../errors.js';
+import { quote } from '../format/tar-path.js';
 import { scanEntries } from '../format/tar-scan.js';
 import { treeOps } from '../format/tree-ops.js';
 import type { Layer, Lease } from '../types.js';
 import type { DiffId } from '../words.js';
+import { diskSpace } from './disk-space.js';
 import { hasCode, withFaults } from './faults.js';
 import type { Store } from './handle.js';
 import { whileLocked } from './lease.js';
@@ -22,10 +25,32 @@ export async function makeTree(store: Store, lease: Lease, host: Host, layer: La
   const made = lease.path('tree');
   mkdirSync(made, { mode: 0o700 });
   const ops = treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath);
-  await withFaults(store.dir, () => host.applyTree(join(made, 'root'), ops));
+  await withFaults(store.dir, () =>
+    host.applyTree(join(made, 'root'), ops).catch((error: unknown) => {
+      throw (hasCode(error, 'DISK_FULL') && attributesTooLarge(store, ops)) || error;
+    }),
+  );
   if (store.readOnly) return join(made, 'root');
   if (!(await publishTree(store, layer.diffId, made))) await discard(store, made, host);
   return root;
+}
+
+/** ext4 has room for this much of them beside a file, and calls its disk full beyond. */
+const portableXattrBytes = 3500;
+
+/** Null where it must have been the disk. */
+function attributesTooLarge(store: Store, ops: readonly ApplyOp[]): StoreError | null {
+  if (diskSpace(store).freeBytes < 2 ** 24) return null;
+  for (const op of ops) {
+    if (!('meta' in op)) continue;
+    const bytes = op.meta.xattrs.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
+    if (bytes <= portableXattrBytes) continue;
+    return new StoreError('TREE_ATTRIBUTES_TOO_LARGE', {
+      message: `the extended attributes of ${quote(op.path)} take ${bytes} bytes, which the filesystem of ${store.dir} can't hold`,
+      hint: 'put the store on XFS or btrfs (--store)',
+    });
+  }
+  return null;
 }
 
 /** Makes a directory the layer's tree; false if there is one already or the directory can't be moved. */

@@ -53,5 +53,18 @@ for (const person of people()) {
         expect(existsSync(join(person.store, 'trees', hex))).toBe(true);
       });
     }
+
+    test('an attribute of 64 KiB, which few filesystems hold: it works, or the attribute is blamed, not the disk', async () => {
+      const dir = person.dir('no-index');
+      const path = join(dir, 'layer.tar');
+      writeFileSync(path, archive(pax(record('SCHILY.xattr.user.large', 'v'.repeat(65536))), file('data', 'x')));
+      writeFileSync(join(dir, 'Buildfile'), buildfile);
+      person.own(dir);
+      output(await person.run(['import', '--platform', platform, '-t', 'bare:1', path]));
+      const { code, stderr } = await person.run(['--no-cache', '--target', '1', '.'], { cwd: dir });
+      expect(stderr).not.toContain('STORE_FULL');
+      const blamed = 'error[TREE_ATTRIBUTES_TOO_LARGE]: the extended attributes of "data" take 65546 bytes, which';
+      if (code !== 0) expect(stderr).toContain(blamed);
+    });
   });
 }
