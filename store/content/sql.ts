@@ -17,6 +17,7 @@ export interface Engine {
 }
 
 export async function loadEngine(): Promise<Engine> {
+  requireDescriptors(filesOfEngine);
   const { default: Libsql } = await withCheapReport(() => import('libsql'));
   return { open: (path) => new Libsql(path) };
 }
@@ -38,15 +39,11 @@ async function withCheapReport<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
-/** So many files the engine opens for a database. */
-const filesOfDatabase = 5;
-
 /** The engine says of its refusals only a number, at the end of a sentence. */
 function openConnection(engine: Engine, path: string): Connection {
   try {
     return engine.open(path);
   } catch (error) {
-    requireDescriptors(filesOfDatabase);
     const number = /: (\d+)"?\)?$/.exec(error instanceof Error ? error.message : '')?.[1];
     const code = openCodes[Number(number)];
     throw code === undefined ? error : Object.assign(new Error(`${path}: ${code}`, { cause: error }), { code });
@@ -62,6 +59,9 @@ const openCodes: Readonly<Record<number, string>> = {
   14: 'SQLITE_CANTOPEN',
   26: 'SQLITE_NOTADB',
 };
+
+/** So many the engine opens for itself and a database; without one of them it ends the process, or says that the file can't be opened. */
+const filesOfEngine = 12;
 
 /** @throws EMFILE, ENFILE where so many files can't be opened */
 function requireDescriptors(count: number): void {
