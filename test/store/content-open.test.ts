@@ -67,7 +67,11 @@ test('a lost database is made anew from what lies beside it, and damage is found
   const [good, bad] = [sampleTar('good'), sampleTar('bad')];
   for (const tar of [good, bad]) await importLayer(store, lease, bytesOf(tar.path));
   const config = await putBlob(store, lease, Buffer.from(JSON.stringify({ rootfs: { diff_ids: [good.diffId] } })));
-  const manifest = await putBlob(store, lease, Buffer.from(JSON.stringify({ config: { digest: config.digest } })));
+  const manifest = await putBlob(
+    store,
+    lease,
+    Buffer.from(JSON.stringify({ config: { digest: config.digest }, layers: [{ digest: good.diffId }] })),
+  );
   setTag(store, 'docker.io/library/app:1', manifest.digest);
   const badTar = findLayer(store, bad.diffId)!.tarPath;
   await lease.release();
