@@ -161,8 +161,14 @@ export async function* byZlib(source: Bytes): AsyncGenerator<Uint8Array> {
 
 type Program = 'bzip2' | 'xz';
 
+/** A stream says how much memory it takes: xz -9 takes 65 MiB, a hostile one up to 4 GiB. */
+const programFlags: Readonly<Record<Program, readonly string[]>> = {
+  bzip2: ['-dc'],
+  xz: ['-dc', '--memlimit-decompress=128MiB'],
+};
+
 async function* byProgram(program: Program, source: Bytes): AsyncGenerator<Uint8Array> {
-  const child = spawn(program, ['-dc'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(program, programFlags[program], { stdio: ['pipe', 'pipe', 'pipe'] });
   let complaint = '';
   child.stderr.on('data', (text: Buffer) => {
     complaint = (complaint + text.toString()).slice(0, 1000);

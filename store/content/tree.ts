@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ApplyOp, Host } from '#native';
+import { type ApplyOp, type Host, SystemError } from '#native';
 import { StoreError } from '../errors.js';
 import { quote } from '../format/tar-path.js';
 import { scanEntries } from '../format/tar-scan.js';
@@ -27,7 +27,11 @@ export async function makeTree(store: Store, lease: Lease, host: Host, layer: La
   const ops = treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath);
   await withFaults(store.dir, () =>
     host.applyTree(join(made, 'root'), ops).catch((error: unknown) => {
-      throw (hasCode(error, 'DISK_FULL') && attributesTooLarge(store, ops)) || error;
+      throw (
+        (hasCode(error, 'DISK_FULL') && attributesTooLarge(store, ops)) ||
+        (isUnmappedOwner(host, error) && ownerNotMapped(ops)) ||
+        error
+      );
     }),
   );
   if (store.readOnly) return join(made, 'root');
@@ -51,6 +55,24 @@ function attributesTooLarge(store: Store, ops: readonly ApplyOp[]): StoreError |
     });
   }
   return null;
+}
+
+/** What chown(2) says of an id that the user namespace does not map. */
+function isUnmappedOwner(host: Host, error: unknown): boolean {
+  return host.kind === 'user' && error instanceof SystemError && error.errno === 'EINVAL';
+}
+
+function ownerNotMapped(ops: readonly ApplyOp[]): StoreError | null {
+  let beyond: { readonly id: number; readonly op: ApplyOp } | null = null;
+  for (const op of ops) {
+    const id = 'meta' in op ? Math.max(op.meta.uid, op.meta.gid) : 0;
+    if (id > (beyond?.id ?? 0)) beyond = { id, op };
+  }
+  if (beyond === null) return null;
+  return new StoreError('TREE_OWNER_NOT_MAPPED', {
+    message: `${quote(beyond.op.path)} in the layer belongs to id ${beyond.id}, which is beyond those that your user may use`,
+    hint: 'give your user a larger range in /etc/subuid and /etc/subgid, or build as root',
+  });
 }
 
 /** Makes a directory the layer's tree; false if there is one already or the directory can't be moved. */

@@ -66,5 +66,19 @@ for (const person of people()) {
       const blamed = 'error[TREE_ATTRIBUTES_TOO_LARGE]: the extended attributes of "data" take 65546 bytes, which';
       if (code !== 0) expect(stderr).toContain(blamed);
     });
+
+    test('an owner beyond the ids of an ordinary user: it works, or the owner is blamed', async () => {
+      const dir = person.dir('no-index');
+      const path = join(dir, 'layer.tar');
+      writeFileSync(path, archive(pax(record('uid', '2000000000')), file('data', 'x')));
+      writeFileSync(join(dir, 'Buildfile'), buildfile);
+      person.own(dir);
+      output(await person.run(['import', '--platform', platform, '-t', 'bare:1', path]));
+      const { code, stderr } = await person.run(['--no-cache', '--target', '1', '.'], { cwd: dir });
+      const blamed =
+        'error[TREE_OWNER_NOT_MAPPED]: "data" in the layer belongs to id 2000000000, which is beyond those';
+      if (code !== 0) expect(stderr).toContain(blamed);
+      else expect(person.name).toBe('root');
+    });
   });
 }

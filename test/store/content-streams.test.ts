@@ -104,6 +104,7 @@ const damaged: readonly (readonly [what: string, stream: () => Buffer])[] = [
     'a skippable frame longer than the stream',
     () => Buffer.concat([zstd(tar), skippable(Buffer.alloc(900)).subarray(0, 100)]),
   ],
+  ['xz that takes 512 MiB of memory to read', () => compress('xz -c --lzma2=dict=512MiB', tar)],
 ];
 
 describe('refused is', () => {
