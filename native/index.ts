@@ -4,6 +4,7 @@ export type { FileRef } from './batch-codec.js';
 export { bootId } from './boot-id.js';
 export { type Codec, codecEngines, type Decoder, type Encoder, openDecoder, openEncoder } from './codec.js';
 export { CodedError, SystemError } from './errors.js';
+export { type FileDigest, openFileDigest } from './file-digest.js';
 export { openHost } from './host.js';
 export { type FileLock, lockFile } from './lock.js';
 export { displayPath, pathBytes, type RawPath, rawPath } from './raw-path.js';

@@ -26,6 +26,15 @@ TSB_EXPORT uint8_t *tsb_hash(const uint8_t *request, size_t length);
 TSB_EXPORT uint8_t *tsb_remove(const uint8_t *request, size_t length);
 TSB_EXPORT void tsb_free(uint8_t *reply);
 
+#define TSB_DIGEST_BYTES 32
+
+/* Of a file that grows: open (NULL without memory), then take each part in order (0 or an errno;
+ * one at a time, on any thread), then close, which gives the digest of all that was taken. */
+struct tsb_digest;
+TSB_EXPORT struct tsb_digest *tsb_digest_open(void);
+TSB_EXPORT int tsb_digest_take(struct tsb_digest *digest, int fd, double from, double to);
+TSB_EXPORT void tsb_digest_close(struct tsb_digest *digest, uint8_t result[TSB_DIGEST_BYTES]);
+
 /* `walk|assemble|hash|apply|remove` (the last argument): the request on standard input, the reply
  * on standard output. Returns the exit status: 0 if a reply was written, be it an error. */
 int tsb_batch_main(int argc, char **argv);

@@ -57,7 +57,7 @@ async function isReplaceable(path: string): Promise<boolean> {
 async function writeFile(path: string, members: readonly Member[], options: WriterOptions): Promise<void> {
   const temp = `${path}.${randomUUID()}`;
   try {
-    const file = await open(temp, 'wx', 0o666);
+    const file = await open(temp, 'wx+', 0o666);
     try {
       const blobs: { member: BlobMember; position: number }[] = [];
       let position = 0;

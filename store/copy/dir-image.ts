@@ -73,7 +73,7 @@ export function dirDestination(dir: string): ImageDestination {
         const report = (state: 'receiving' | 'done', doneBytes: number): void =>
           onProgress?.({ digest: blob.digest, state, doneBytes, totalBytes: blob.size });
         await appear(join(dir, hex(blob.digest)), async (temp) => {
-          const file = await open(temp, 'wx', 0o644);
+          const file = await open(temp, 'wx+', 0o644);
           try {
             await writeBlobAt(file, 0, source.openBlob(blob), blob, source.name, (bytes) => report('receiving', bytes));
           } finally {

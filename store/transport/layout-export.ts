@@ -121,7 +121,7 @@ const blobsAtOnce = 4;
 async function placeFile(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const temp = `${path}.${randomUUID()}`;
   try {
-    const file = await open(temp, 'wx', 0o644);
+    const file = await open(temp, 'wx+', 0o644);
     try {
       await write(file);
     } finally {

@@ -108,6 +108,29 @@ describe('bytes that are not what they are called are let through nowhere', () =
   }
 });
 
+for (const kind of ['oci', 'oci-archive', 'dir'] as const) {
+  test(`a blob that is large enough to be digested beside its writing goes to ${kind} as it is, or not at all`, async () => {
+    const layout = await maker();
+    const layer = layout.blob(mediaTypes.ociLayerGzip, Buffer.from(randomText(9_000_001, 'large')));
+    const config = layout.blob(mediaTypes.ociConfig, Buffer.from('{}'));
+    const manifest = { schemaVersion: 2, mediaType, config, layers: [layer] };
+    const { dir, digest } = layout.name(layout.json(mediaType, manifest));
+    const good = await makePlace(kind, oneRegistry());
+    await copyImage(await openLayoutSource(dir, tag), good.destination());
+    expect(await readWhole(await good.open())).toBe(digest);
+
+    spoilLayer(dir, 'digest');
+    const bad = await makePlace(kind, oneRegistry());
+    const copying = copyImage(await openLayoutSource(dir, tag), bad.destination());
+    await expect(copying).rejects.toMatchObject({
+      code: 'BLOB_DIGEST_MISMATCH',
+      message: expect.stringContaining(layer.digest),
+    });
+    await expect(opened(bad)).rejects.toMatchObject({ code: expect.stringMatching(notThere) });
+    expect(leftovers(bad.address ?? '')).toEqual([]);
+  });
+}
+
 const notThere =
   /^(LAYOUT_NOT_FOUND|LAYOUT_INVALID|ARCHIVE_NOT_FOUND|DIR_IMAGE_INVALID|REGISTRY_NOT_FOUND|IMAGE_NOT_FOUND)$/;
 
