@@ -54,7 +54,7 @@ function resultEntries(store: Store, held: Reached): CacheEntry[] {
   const images = imageObjects(store);
   const names = stepNames(store);
   const entries = new Map<string, CacheEntry>();
-  for (const { key, diffId, createdMs, usedMs } of database.cacheRecords()) {
+  for (const { key, diffId, createdMs, usedMs } of database.cache.all()) {
     const id = diffId ?? key;
     const known = entries.get(id);
     if (known !== undefined) {
@@ -113,10 +113,10 @@ function imageObjects(store: Store): Reached {
 async function heldByLeases(store: Store): Promise<Reached> {
   const { database, dir } = store;
   const alive = new Set<string>();
-  for (const { id } of database.leases()) if (await leaseAlive(dir, id)) alive.add(id);
+  for (const { id } of database.leases.all()) if (await leaseAlive(dir, id)) alive.add(id);
   const spare = new Set(database.compressedBlobs().map(({ digest }) => digest));
   const held: Reached = { layers: new Set(), blobs: new Set(), spare };
-  for (const { lease, object } of database.leaseRefs()) if (alive.has(lease)) reachFrom(store, object, held);
+  for (const { lease, object } of database.leases.refs()) if (alive.has(lease)) reachFrom(store, object, held);
   return held;
 }
 

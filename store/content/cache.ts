@@ -8,9 +8,9 @@ const noteAfterMs = 3_600_000;
 
 /** The record for `key`; null if there is none, or its layer is gone. The open leases of `store` hold the layer from now on. */
 export function lookupCache(store: Store, key: string): CacheRecord | null {
-  const row = store.database.cache(key);
+  const row = store.database.cache.find(key);
   if (row === null || (row.diffId !== null && findLayer(store, row.diffId) === null)) return null;
-  if (!store.readOnly && Math.abs(Date.now() - row.usedMs) > noteAfterMs) store.database.touchCache(key);
+  if (!store.readOnly && Math.abs(Date.now() - row.usedMs) > noteAfterMs) store.database.cache.touch(key);
   return { diffId: row.diffId, inputs: JSON.parse(row.inputs) as unknown, createdMs: row.createdMs };
 }
 
@@ -21,7 +21,7 @@ type NewCacheRecord = Omit<CacheRecord, 'createdMs'> & { readonly createdMs?: nu
 export function recordCache(store: Store, key: string, record: NewCacheRecord): void {
   store.requireWritable();
   const { diffId, inputs, createdMs } = record;
-  store.database.putCache(key, diffId, JSON.stringify(inputs ?? null), createdMs ?? Date.now());
+  store.database.cache.put(key, diffId, JSON.stringify(inputs ?? null), createdMs ?? Date.now());
 }
 
 /**

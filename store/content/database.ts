@@ -3,11 +3,12 @@
 // Files are the truth, rows make them visible: a layer or blob exists when its row does, and its row is written after its
 // file got its name. `flushed` says whether the object's bytes reached the disk, `boot` in which boot the row was written.
 import type { DiffId, Digest } from '../words.js';
+import { CacheTable } from './cache-table.js';
 import { HistoryTables } from './history-tables.js';
+import { LeaseTables } from './lease-tables.js';
 import { RepositoryTables } from './repository-tables.js';
 import {
   type BlobRow,
-  type CacheRow,
   type CompressionRow,
   type ImageRow,
   type LayerRow,
@@ -26,7 +27,9 @@ export function openDatabase(engine: Engine, path: string, boot: string): Databa
 }
 
 export class Database {
+  readonly cache: CacheTable;
   readonly history: HistoryTables;
+  readonly leases: LeaseTables;
   readonly repositories: RepositoryTables;
   readonly #sql: Sql;
   readonly #boot: string;
@@ -35,7 +38,9 @@ export class Database {
   /** @param boot id of this boot; rows are written with it */
   constructor(sql: Sql, boot: string) {
     this.#sql = sql;
+    this.cache = new CacheTable(sql);
     this.history = new HistoryTables(sql);
+    this.leases = new LeaseTables(sql, boot);
     this.repositories = new RepositoryTables(sql);
     this.#boot = boot;
   }
@@ -167,12 +172,6 @@ export class Database {
     this.#sql.run('DELETE FROM blobs WHERE digest = ?', digest);
   }
 
-  /** Of blobs and tars, by what their rows say. */
-  storedBytes(): number {
-    const sql = 'SELECT (SELECT total(size) FROM blobs) + (SELECT total(size) FROM layers) AS bytes';
-    return Number(this.#sql.get(sql)?.bytes);
-  }
-
   // --- compressions ---
 
   putCompression(diffId: DiffId, row: CompressionRow): void {
@@ -275,29 +274,6 @@ export class Database {
     return this.#sql.run('DELETE FROM tags WHERE reference = ?', reference) > 0;
   }
 
-  // --- cache records ---
-
-  putCache(key: string, diffId: DiffId | null, inputs: string, createdMs: number): void {
-    this.#sql.run('INSERT OR REPLACE INTO cache VALUES (?, ?, ?, ?, ?)', key, diffId, inputs, createdMs, Date.now());
-  }
-
-  cache(key: string): CacheRow | null {
-    const row = this.#sql.get('SELECT * FROM cache WHERE key = ?', key);
-    return row ? cacheRow(row) : null;
-  }
-
-  cacheRecords(): CacheRow[] {
-    return this.#sql.all('SELECT * FROM cache').map(cacheRow);
-  }
-
-  touchCache(key: string): void {
-    this.#sql.run('UPDATE cache SET used_ms = ? WHERE key = ?', Date.now(), key);
-  }
-
-  deleteCache(key: string): void {
-    this.#sql.run('DELETE FROM cache WHERE key = ?', key);
-  }
-
   // --- sizes ---
 
   /** What the rows say that layers, trees and blobs take. */
@@ -308,41 +284,6 @@ export class Database {
        + (SELECT coalesce(sum(size), 0) FROM blobs) AS bytes`,
     );
     return Number(row?.bytes);
-  }
-
-  // --- leases ---
-
-  putLease(id: string, purpose: string): void {
-    this.#sql.run('INSERT INTO leases VALUES (?, ?, ?, ?, ?)', id, purpose, process.pid, this.#boot, Date.now());
-  }
-
-  leases(): { readonly id: string; readonly purpose: string; readonly pid: number }[] {
-    return this.#sql.all('SELECT * FROM leases').map((row) => ({
-      id: String(row.id),
-      purpose: String(row.purpose),
-      pid: Number(row.pid),
-    }));
-  }
-
-  deleteLease(id: string): void {
-    this.transaction(() => this.deleteLeaseRows(id));
-  }
-
-  /** Inside a transaction. */
-  deleteLeaseRows(id: string): void {
-    this.#sql.run('DELETE FROM leases WHERE id = ?', id);
-    this.#sql.run('DELETE FROM lease_refs WHERE lease = ?', id);
-  }
-
-  putLeaseRef(lease: string, object: Digest): void {
-    this.#sql.run('INSERT OR IGNORE INTO lease_refs VALUES (?, ?)', lease, object);
-  }
-
-  leaseRefs(): { readonly lease: string; readonly object: Digest }[] {
-    return this.#sql.all('SELECT * FROM lease_refs').map((row) => ({
-      lease: String(row.lease),
-      object: row.object as Digest,
-    }));
   }
 
   // --- what this boot's kernel can do ---
@@ -458,14 +399,4 @@ function imageRow(row: Row): ImageRow {
 
 function tagRow(row: Row): TagRow {
   return { reference: String(row.reference), digest: row.digest as Digest, updatedMs: Number(row.updated_ms) };
-}
-
-function cacheRow(row: Row): CacheRow {
-  return {
-    key: String(row.key),
-    diffId: row.diff_id === null ? null : (row.diff_id as DiffId),
-    inputs: String(row.inputs),
-    createdMs: Number(row.created_ms),
-    usedMs: Number(row.used_ms),
-  };
 }

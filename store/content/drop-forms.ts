@@ -28,7 +28,7 @@ export async function dropForms(store: Store, host?: Host): Promise<DroppedForms
     let bytes = 0;
     const counts = await whileLocked(dir, 'exclusive', () =>
       database.transaction(() => {
-        const held = new Set(database.leaseRefs().flatMap(({ lease, object }) => (dead.has(lease) ? [] : [object])));
+        const held = new Set(database.leases.refs().flatMap(({ lease, object }) => (dead.has(lease) ? [] : [object])));
         const trash = (path: string): boolean => {
           if (!existsSync(path)) return false;
           bytes += diskBytes(path);

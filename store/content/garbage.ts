@@ -144,8 +144,8 @@ async function sweep(store: Store, verdicts: readonly Verdict[]): Promise<Omit<F
     store.database.transaction(() => {
       const { database } = store;
       const { cacheKeys, kept, layers, blobs, images, trees } = findUnreferenced(store, pruned, deadLeases);
-      for (const id of deadLeases) database.deleteLeaseRows(id);
-      for (const key of cacheKeys) database.deleteCache(key);
+      for (const id of deadLeases) database.leases.delete(id);
+      for (const key of cacheKeys) database.cache.delete(key);
       flushLog(store.dir);
       const lost = trashUnlisted(store, kept);
       for (const diffId of layers) database.deleteLayer(diffId);
@@ -181,7 +181,7 @@ function findUnreferenced(store: Store, pruned: Pruned, deadLeases: ReadonlySet<
   const { database } = store;
   const cacheKeys: string[] = [];
   const cached: DiffId[] = [];
-  for (const { key, diffId } of database.cacheRecords()) {
+  for (const { key, diffId } of database.cache.all()) {
     if (pruned.keys.has(key) || (diffId !== null && database.layer(diffId) === null)) cacheKeys.push(key);
     else if (diffId !== null) cached.push(diffId);
   }
@@ -217,7 +217,7 @@ function reachable(
   const roots: Digest[] = [
     ...store.database.tags().map(({ digest }) => digest),
     ...store.database.goodDigests(),
-    ...store.database.leaseRefs().flatMap(({ lease, object }) => (isDead(lease) ? [] : [object])),
+    ...store.database.leases.refs().flatMap(({ lease, object }) => (isDead(lease) ? [] : [object])),
     ...store.database.repositories.kept(Date.now()),
     ...layers,
   ];

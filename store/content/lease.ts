@@ -85,7 +85,7 @@ class OpenLease implements Lease, Holder {
     this.#lock = lock;
     try {
       mkdirSync(this.dir, { mode: 0o700 });
-      store.database.putLease(id, purpose);
+      store.database.leases.put(id, purpose);
     } catch (error) {
       rmSync(this.dir, { recursive: true, force: true });
       rmSync(lock.path, { force: true });
@@ -101,7 +101,7 @@ class OpenLease implements Lease, Holder {
 
   hold(object: Digest): void {
     if (this.#held.has(object)) return;
-    this.#store.database.putLeaseRef(this.id, object);
+    this.#store.database.leases.putRef(this.id, object);
     this.#held.add(object);
   }
 
@@ -114,7 +114,7 @@ class OpenLease implements Lease, Holder {
     try {
       await discard(this.#store, this.dir, host);
       if (host?.kind === 'user') await emptyTrash(dir, host);
-      database.deleteLease(this.id);
+      database.transaction(() => database.leases.delete(this.id));
     } finally {
       rmSync(this.#lock.path, { force: true });
       this.#lock.close();
@@ -146,7 +146,7 @@ export async function leaseAlive(dir: string, id: string): Promise<boolean> {
 /** Leases whose rows mean nothing any more. */
 export async function findDeadLeases({ database, dir }: Store): Promise<ReadonlySet<string>> {
   const dead = new Set<string>();
-  for (const { id } of database.leases()) if (!(await leaseAlive(dir, id))) dead.add(id);
+  for (const { id } of database.leases.all()) if (!(await leaseAlive(dir, id))) dead.add(id);
   return dead;
 }
 

@@ -101,7 +101,7 @@ export function diskUsage(store: Store): DiskUsage {
     treeBytes: parts.treeBytes,
     blobBytes: parts.compressedBytes + parts.documentBytes,
   };
-  const cached = new Set(database.cacheRecords().flatMap(({ diffId }) => diffId ?? []));
+  const cached = new Set(database.cache.all().flatMap(({ diffId }) => diffId ?? []));
   const images = imagesOf(store);
   const users = new Map<string, number>();
   for (const { names } of images) for (const name of names) users.set(name, (users.get(name) ?? 0) + 1);
@@ -140,7 +140,7 @@ export function diskUsage(store: Store): DiskUsage {
     cacheBytes: [...objects].reduce((sum, [name, { tarBytes, indexBytes, treeBytes }]) => {
       return users.has(name) ? sum : sum + tarBytes + indexBytes + treeBytes;
     }, 0),
-    cacheRecords: database.cacheRecords().length,
+    cacheRecords: database.cache.all().length,
     cacheMountBytes: parts.cacheMountBytes,
     otherBytes: totalBytes - sums.layerBytes - sums.treeBytes - sums.blobBytes,
     totalBytes,

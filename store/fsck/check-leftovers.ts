@@ -39,10 +39,10 @@ export async function checkLeftovers(check: Checking): Promise<void> {
 async function checkLeases(check: Checking): Promise<void> {
   const { dir, database } = check.store;
   const names = new Set(namesIn(paths.tmpDir(dir)).map((name) => name.replace(/\.lock$/, '')));
-  for (const { id } of database.leases()) names.add(id);
+  for (const { id } of database.leases.all()) names.add(id);
   for (const name of names) {
     if (await leaseAlive(dir, name)) continue;
-    const row = database.leases().find(({ id }) => id === name);
+    const row = database.leases.all().find(({ id }) => id === name);
     const hasFiles = [paths.leaseDir(dir, name), paths.leaseLock(dir, name)].some(isThere);
     // Born and released between two looks.
     if (row === undefined && !hasFiles) continue;
@@ -59,7 +59,7 @@ async function checkLeases(check: Checking): Promise<void> {
       repair: async () => {
         if (await leaseAlive(dir, name)) return repaired('in use again');
         await sweepLeases(dir);
-        database.deleteLease(name);
+        database.transaction(() => database.leases.delete(name));
         return repaired('removed');
       },
     });

@@ -166,7 +166,7 @@ function tellMetrics({ metrics, registry, authentication, underWay }: Desk, exch
     requestsUnderWay: underWay.size,
     uploadsOpen: uploads.count,
     uploadBytes: uploads.bytes,
-    storedBytes: store.database.storedBytes(),
+    storedBytes: store.database.objectBytes(),
   });
   answer(exchange, 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }, text);
 }

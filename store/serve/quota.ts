@@ -33,7 +33,7 @@ export class Quota {
     const rooms: Room[] = [];
     const { quotaBytes, repositoryQuotaBytes } = this.#limits;
     if (quotaBytes !== undefined) {
-      const bytes = quotaBytes - this.#store.database.storedBytes() - this.#underway();
+      const bytes = quotaBytes - this.#store.database.objectBytes() - this.#underway();
       rooms.push({ bytes, limit: `this registry's quota of ${quotaBytes} bytes` });
     }
     if (repositoryQuotaBytes !== undefined) {

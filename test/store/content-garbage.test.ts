@@ -108,7 +108,7 @@ test('what another process looked up is kept while it lives, and collected after
   child.kill('SIGKILL');
   await ended;
   expect(await collectGarbage(store)).toMatchObject({ ...nothing, layers: 1 });
-  expect(store.database.leases()).toEqual([]);
+  expect(store.database.leases.all()).toEqual([]);
   expect(readdirSync(join(dir, 'tmp'))).toEqual([]);
   await store.close();
 });

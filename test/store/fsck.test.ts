@@ -202,7 +202,7 @@ test('what dead processes left is told of as leftovers, and goes with repair', a
   writeFileSync(join(dir, 'tmp/dead.lock'), '');
   writeFileSync(join(dir, 'flush/torn.json'), '{"lay');
   const store = await openStore(dir);
-  store.database.putLease('gone', 'build');
+  store.database.leases.put('gone', 'build');
   mkdirSync(join(dir, 'tmp/dead'));
   writeFileSync(join(dir, 'tmp/dead.lock'), '');
   await store.close();

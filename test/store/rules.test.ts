@@ -123,7 +123,7 @@ describe('4. whatever is in use is held by a lease, which dies with its process'
     await ended;
     await collectGarbage(store);
     expect(findLayer(store, layer.diffId)).toBeNull();
-    expect(store.database.leases()).toEqual([]);
+    expect(store.database.leases.all()).toEqual([]);
     expect(readdirSync(join(store.dir, 'tmp'))).toEqual([]);
   });
 
@@ -144,16 +144,16 @@ describe('4. whatever is in use is held by a lease, which dies with its process'
       const { dir, layers, manifest } = await makeSampleStore();
       const { store, lease } = await openTemp(dir);
       const held = await importLayer(store, lease, bytesOf(sampleTar('held').path));
-      store.database.putLease('dead', 'build');
-      store.database.putLeaseRef('dead', held.diffId);
+      store.database.leases.put('dead', 'build');
+      store.database.leases.putRef('dead', held.diffId);
       vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + jump });
       recordCache(store, 'key', { diffId: layers[0]!, inputs: null });
       tagImage(store, 'jumped:1', manifest);
       await collectGarbage(store);
       expect(findLayer(store, held.diffId)).not.toBeNull();
       expect((await readImage(store, resolveTag(store, 'app:1')!)).layers).toHaveLength(2);
-      expect(store.database.cacheRecords()).toHaveLength(1);
-      expect(store.database.leases().map(({ id }) => id)).toEqual([lease.id]);
+      expect(store.database.cache.all()).toHaveLength(1);
+      expect(store.database.leases.all().map(({ id }) => id)).toEqual([lease.id]);
       vi.useRealTimers();
       await collectGarbage(store);
       expect(resolveTag(store, 'jumped:1')).toBe(manifest);

@@ -52,7 +52,7 @@ describe.each(versions)('a store of version %s', (version) => {
     const store = await openStore(dir);
     expect(store.database.version()).toBe(schemaVersion);
     expect((await readImage(store, resolveTag(store, 'app:1')!)).digest).toBe(manifest);
-    expect(store.database.cacheRecords()).toHaveLength(1);
+    expect(store.database.cache.all()).toHaveLength(1);
     await store.close();
     expect(await versionOf(join(dir, `meta.db.v${version}`))).toBe(Number(version));
     expect(await checkStore(dir, { readData: true })).toMatchObject({ ok: true, findings: [] });
