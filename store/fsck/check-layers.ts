@@ -48,8 +48,20 @@ function checkLayer(check: Checking, row: LayerRow): void {
   }
 }
 
-/** What lies beside a tar that is as it should be. */
+/** What lies beside a tar that is as it should be. Of a layer that is collected meanwhile nothing is told. */
 function checkBeside(check: Checking, row: LayerRow): void {
+  const problems: Problem[] = [];
+  const isGone = (): boolean => sizeOf(paths.tarPath(check.store.dir, row.diffId)) === null;
+  try {
+    checkDerived({ ...check, add: (problem) => void problems.push(problem) }, row);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') || !isGone()) throw error;
+  }
+  if (isGone()) checkGone(check, row.diffId);
+  else problems.forEach(check.add);
+}
+
+function checkDerived(check: Checking, row: LayerRow): void {
   const trouble = quickIndexTrouble(check.store.dir, row);
   if (trouble !== null) addDamagedIndex(check, row, trouble);
   else if (check.readsData(row.diffId)) compareIndex(check, row);

@@ -49,6 +49,7 @@ async function compareTree(check: Checking, row: LayerRow): Promise<void> {
   if (host === null) return;
   const trouble = await treeTrouble(host, check.store.dir, row);
   if (trouble === null || !check.store.database.hasTree(diffId)) return;
+  if (!existsSync(paths.treeRoot(check.store.dir, diffId))) return; // collected meanwhile
   add(check, diffId, {
     severity: 'problem',
     code: 'DAMAGED',

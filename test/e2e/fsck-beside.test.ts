@@ -30,8 +30,8 @@ async function beside(person: Person): Promise<void> {
       const { code, stdout, stderr } = await person.run(['fsck', '--read-data', '--format', 'json', ...repair]);
       if (/STORE_NOT_A_STORE/.test(stderr)) continue; // nobody has made it yet
       assert.deepEqual(
-        { code, problems: stdout.match(/"severity":"problem".*/)?.[0] },
-        { code: 0, problems: undefined },
+        { code, error: stderr.match(/error\[.*/)?.[0], problems: stdout.match(/"severity":"problem".*/)?.[0] },
+        { code: 0, error: undefined, problems: undefined },
       );
     }
   };

@@ -88,7 +88,8 @@ test('a store of version 1 gets the tables when it is opened', async () => {
   const dir = join(tempDir(), 'store');
   await (await openStore(dir)).close();
   const old = new Libsql(join(dir, 'meta.db'));
-  old.exec('DROP TABLE builds; DROP TABLE steps; PRAGMA user_version = 1');
+  const later = ['builds', 'steps', 'repository_manifests', 'repository_blobs'];
+  old.exec(`${later.map((table) => `DROP TABLE ${table};`).join('')} PRAGMA user_version = 1`);
   old.close();
   const { store } = await openTemp(dir);
   const made = build('a', ['one']);
