@@ -81,7 +81,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
   const rows = [...sums, ['total', usage.totalBytes] as const].map(([name, bytes]) => [name, humanBytes(bytes)]);
   cli.out(table(['IN THE STORE', 'BYTES'], rows));
   cli.out(
-    `\n${humanBytes(usage.cacheBytes)} of it are kept for the build cache (${usage.cacheRecords} records) only\n`,
+    `\n${humanBytes(usage.cacheBytes)} of it are kept for the build cache (${usage.cacheRecords} record${usage.cacheRecords === 1 ? '' : 's'}) only\n`,
   );
   return 0;
 }

@@ -71,7 +71,7 @@ function summary(transfers: Transfers): string | null {
   if (done === 0) return null;
   const { doneBytes } = transfers.total();
   const { durationMs, bytesPerSecond } = transfers.average();
-  return `${done} ${done === 1 ? 'layer' : 'layers'}, ${bytes(doneBytes)} in ${duration(durationMs)}, ${rate(bytesPerSecond)}`;
+  return `${done} ${done === 1 ? 'blob' : 'blobs'}, ${bytes(doneBytes)} in ${duration(durationMs)}, ${rate(bytesPerSecond)}`;
 }
 
 const redrawEveryMs = 100;
@@ -122,9 +122,7 @@ function liveLines(transfers: Transfers, barWidth: number): string[] {
     (layer) => `${shortDigest(layer.digest)}: ${layer.state.padEnd(11)} ${meterText(layer, barWidth)}`,
   );
   const { done, all } = transfers.count();
-  return all > 1
-    ? [...lines, `${`${done}/${all} layers`.padEnd(25)} ${meterText(transfers.total(), barWidth)}`]
-    : lines;
+  return all > 1 ? [...lines, `${`${done}/${all} blobs`.padEnd(25)} ${meterText(transfers.total(), barWidth)}`] : lines;
 }
 
 function meterText(measured: Measured, barWidth: number): string {
@@ -163,7 +161,7 @@ export function jsonTransfer(write: (text: string) => void, now: Now = clock): T
       const { doneBytes } = transfers.total();
       line({
         type: 'transfer-done',
-        layers: done,
+        blobs: done,
         bytes: doneBytes,
         durationMs: rounded(durationMs),
         bytesPerSecond: rounded(bytesPerSecond),

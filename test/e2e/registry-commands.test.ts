@@ -35,7 +35,7 @@ for (const person of people().slice(0, 1)) {
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line));
-      expect(lines.at(-1)).toMatchObject({ v: 1, type: 'transfer-done', layers: 1 });
+      expect(lines.at(-1)).toMatchObject({ v: 1, type: 'transfer-done', blobs: 1 });
       expect((await person.run(['push', '--annotation', 'nothing', 'app:1', name])).stderr).toContain('KEY=VALUE');
       expect((await person.run(['push', '--annotation', 'a=b', 'app:1', 'oci:/tmp/x'])).stderr).toContain('registries');
     });
@@ -45,14 +45,14 @@ for (const person of people().slice(0, 1)) {
       const registry = await startRegistry();
       const { stderr } = await person.run(['push', 'app:1', `${registry.name}/app:1`]);
       expect(stderr).toMatch(/^[0-9a-f]{12}: done \d+B, .*B\/s$/m);
-      expect(stderr).toMatch(/^1 layer, \d+B in [\d.]+s, .*B\/s$/m);
+      expect(stderr).toMatch(/^1 blob, \d+B in [\d.]+s, .*B\/s$/m);
       if (!installed('script')) return;
       const inTerminal = execFileSync(
         'script',
         ['-qec', `bin/tsbuild pull --store ${join(person.home, 'live')} ${registry.name}/app:1`, '/dev/null'],
         { encoding: 'utf8', env: { ...process.env, TERM: 'xterm' } },
       );
-      expect(inTerminal).toMatch(/[0-9a-f]{12}: done .*B\/s\r\n1 layer, /);
+      expect(inTerminal).toMatch(/[0-9a-f]{12}: done .*B\/s\r\n1 blob, /);
     });
 
     test('referrers lists what is attached, as a table or as JSON', async () => {

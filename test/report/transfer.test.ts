@@ -41,7 +41,7 @@ test('a log gets a line a layer at its start, every ten seconds, at its end, and
     'bbbbbbbbbbbb: receiving 20% of 100MB  2.00MB/s  ETA 40s',
     'bbbbbbbbbbbb: receiving 40% of 100MB  2.00MB/s  ETA 30s',
     'bbbbbbbbbbbb: done 100MB, 2.00MB/s',
-    '1 layer, 100MB in 50s, 2.00MB/s',
+    '1 blob, 100MB in 50s, 2.00MB/s',
     '',
   ]);
 });
@@ -78,7 +78,7 @@ test('a terminal has a line with bar, rate and remaining time for each layer and
   expect(screen(written)).toEqual([
     'aaaaaaaaaaaa: receiving   [==========>         ]  50% 5.00MB/10.0MB  2.50MB/s  ETA 2.0s',
     'bbbbbbbbbbbb: receiving   [==========>         ]  50% 10.0MB/20.0MB  5.00MB/s  ETA 2.0s',
-    '0/3 layers                [=======>            ]  37% 15.0MB/40.0MB  7.50MB/s  ETA 3.3s',
+    '0/3 blobs                 [=======>            ]  37% 15.0MB/40.0MB  7.50MB/s  ETA 3.3s',
   ]);
   step(2000, 'a', 'done', 10_000_000, 10_000_000);
   step(0, 'b', 'done', 20_000_000, 20_000_000);
@@ -88,7 +88,7 @@ test('a terminal has a line with bar, rate and remaining time for each layer and
     'aaaaaaaaaaaa: done 10.0MB, 2.50MB/s',
     'bbbbbbbbbbbb: done 20.0MB, 5.00MB/s',
     expect.stringMatching(/^cccccccccccc: done 10\.0MB/),
-    '3 layers, 40.0MB in 5.0s, 8.00MB/s',
+    '3 blobs, 40.0MB in 5.0s, 8.00MB/s',
   ]);
 });
 
@@ -130,6 +130,6 @@ test('a program gets an object a line', () => {
     { v: 1, type: 'transfer', digest: digest('a'), state: 'sending', doneBytes: 0, totalBytes: 1000, etaMs: null },
     { type: 'transfer', state: 'sending', doneBytes: 500, bytesPerSecond: 1000, etaMs: 500 },
     { type: 'transfer', state: 'done', doneBytes: 1000 },
-    { type: 'transfer-done', layers: 1, bytes: 1000, durationMs: 1000, bytesPerSecond: 1000 },
+    { type: 'transfer-done', blobs: 1, bytes: 1000, durationMs: 1000, bytesPerSecond: 1000 },
   ]);
 });
