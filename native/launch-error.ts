@@ -1,6 +1,5 @@
 // A launcher's failure in words: which part of starting a step failed, and what the user can do about it.
-import { constants } from 'node:os';
-import { getSystemErrorMap } from 'node:util';
+import { errnoName, errnoText } from './errno.js';
 import { SystemError } from './errors.js';
 import type { LaunchFailure } from './launch-status.js';
 
@@ -15,16 +14,6 @@ export function launchError(failure: LaunchFailure): SystemError {
     hint: words.hints?.[errno] ?? words.hint,
     errno,
   });
-}
-
-/** libuv's table lacks some, such as ENOEXEC. */
-function errnoName(errno: number): string {
-  const found = Object.entries(constants.errno).find(([, value]) => value === errno);
-  return found?.[0] ?? `errno ${errno}`;
-}
-
-function errnoText(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[1] ?? errnoName(errno);
 }
 
 interface StageWords {

@@ -1,5 +1,5 @@
 // The packed byte strings of native/batch (see batch.h): writing requests, opening replies.
-import { getSystemErrorMap } from 'node:util';
+import { errnoName, errnoText } from './errno.js';
 import { SystemError } from './errors.js';
 
 const MAGIC = 0x31425354; // "TSB1"
@@ -156,7 +156,7 @@ function aligned(bytes: Buffer): Buffer {
 }
 
 function failure(errno: number, stage: number, object: string, where: string | undefined): Error {
-  const [name, text] = getSystemErrorMap().get(-errno) ?? [`errno ${errno}`, 'unknown error'];
+  const name = errnoName(errno);
   if (stage === REQUEST) return new Error(`native batch refused its request: ${object}`);
   if (stage === MEMORY) {
     return new SystemError('OUT_OF_MEMORY', { message: 'not enough memory for a list of files', errno: name });
@@ -165,12 +165,13 @@ function failure(errno: number, stage: number, object: string, where: string | u
   const full = where && !object.startsWith('/') ? (object === '.' ? where : `${where}/${object}`) : object;
   if (name === 'ENOSPC' || name === 'EDQUOT') {
     return new SystemError('DISK_FULL', {
-      message: `no space left to write ${full} (${name})`,
+      message: `no space left${name === 'EDQUOT' ? ' within the disk quota' : ''} to write ${full} (${name})`,
       hint: 'free some space, for example with `tsbuild gc`, or put the store on a larger disk with --store',
       errno: name,
     });
   }
-  const message = code === 'FILE_CHANGED' ? `${full} ${doing.slice(0, -1)}` : `${doing} ${full}: ${text} (${name})`;
+  const message =
+    code === 'FILE_CHANGED' ? `${full} ${doing.slice(0, -1)}` : `${doing} ${full}: ${errnoText(errno)} (${name})`;
   return new SystemError(code, { message, hint: HINTS[code] ?? HINTS[name], errno: name });
 }
 

@@ -13,7 +13,6 @@ const full: Words = [
 
 const hints: Readonly<Record<string, Words>> = {
   ENOSPC: full,
-  DISK_FULL: full, // native's word for it
   EDQUOT: ['STORE_FULL', 'the disk quota is used up', "free some with 'tsbuild gc', or ask for a larger quota"],
   ENOTDIR: ['STORE_NOT_A_STORE', 'a part of its path is no directory', 'choose another directory with --store'],
   EROFS: ['STORE_READ_ONLY', 'the filesystem is read-only', 'choose a writable directory with --store'],
@@ -51,8 +50,8 @@ export function storeFault(error: unknown, where: string): unknown {
 }
 
 function codeOf(error: unknown): string {
-  // What native says of locks and of what it removes, all files of the store, is told by its cause.
-  const isOurs = error instanceof SystemError && ['LOCK_FAILED', 'REMOVE_FAILED'].includes(error.code);
+  // What native says of locks, of what it removes, all files of the store, and of a full disk, is told by its cause.
+  const isOurs = error instanceof SystemError && ['LOCK_FAILED', 'REMOVE_FAILED', 'DISK_FULL'].includes(error.code);
   if (isOurs && error.errno !== undefined) return error.errno;
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return '';
   return 'errno' in error && error.errno === -quotaErrno ? 'EDQUOT' : error.code;
