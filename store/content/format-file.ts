@@ -6,37 +6,41 @@ import * as paths from './paths.js';
 
 export const formatVersion = 1;
 
-/** What format.json says: a version, that there is none, or that it can't be understood. Nothing is refused. */
-export function probeFormat(root: string): number | 'missing' | 'damaged' {
+/** What format.json says: a version, that there is none, or that it can't be understood or read. Nothing is refused. */
+export function probeFormat(root: string): number | 'missing' | 'damaged' | 'unreadable' {
   let text: string;
   try {
     text = fs.readFileSync(paths.formatPath(root), 'utf8');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return 'missing';
-    if (hasCode(error, 'EIO')) return 'damaged';
+    if (hasCode(error, 'EIO')) return 'unreadable';
     throw error;
   }
   return parseVersion(text) ?? 'damaged';
 }
 
-/** Null where there is no store. @throws StoreError STORE_NOT_A_STORE, STORE_TOO_NEW */
+/** Null where there is no store. @throws StoreError STORE_NOT_A_STORE, STORE_TOO_NEW, STORE_DAMAGED, STORE_IO */
 export function readFormat(root: string): number | null {
   const found = probeFormat(root);
-  if (found === 'damaged' || (found === 'missing' && looksLikeStore(root))) {
-    const isStore = looksLikeStore(root);
-    throw new StoreError(isStore ? 'STORE_DAMAGED' : 'STORE_NOT_A_STORE', {
-      message:
-        found === 'missing'
-          ? `${paths.formatPath(root)} is missing, though the rest of a store is there`
-          : `${paths.formatPath(root)} does not describe a store`,
-      hint: isStore
-        ? `'tsbuild fsck --repair --store ${root}' writes it again`
-        : 'choose another directory with --store',
-    });
-  }
-  if (found === 'missing') return null;
+  if (found === 'missing' && !looksLikeStore(root)) return null;
+  if (typeof found !== 'number') throw noFormat(root, found);
   refuseNewer(root, found, formatVersion);
   return found;
+}
+
+function noFormat(root: string, found: 'missing' | 'damaged' | 'unreadable'): StoreError {
+  const isStore = looksLikeStore(root);
+  const path = paths.formatPath(root);
+  const messages = {
+    missing: `${path} is missing, though the rest of a store is there`,
+    damaged: `${path} does not describe a store`,
+    unreadable: `${path} can't be read: input/output error`,
+  };
+  const damage = found === 'unreadable' ? 'STORE_IO' : 'STORE_DAMAGED';
+  return new StoreError(isStore ? damage : 'STORE_NOT_A_STORE', {
+    message: messages[found],
+    hint: isStore ? `'tsbuild fsck --repair --store ${root}' writes it again` : 'choose another directory with --store',
+  });
 }
 
 /** True where a store has been in use, whatever its format.json says. */

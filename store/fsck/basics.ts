@@ -73,7 +73,7 @@ function checkFormat(dir: string): Problem[] {
       kind: 'store',
       object: 'format.json',
       path: 'format.json',
-      message: found === 'missing' ? 'the file that makes it a store is missing' : 'it does not say what the store is',
+      message: formatProblems[found],
       neededBy: [],
       remedy: "'tsbuild fsck --repair' writes it again",
       repair: () => {
@@ -83,6 +83,12 @@ function checkFormat(dir: string): Problem[] {
     },
   ];
 }
+
+const formatProblems = {
+  missing: 'the file that makes it a store is missing',
+  damaged: 'it does not say what the store is',
+  unreadable: "it can't be read: input/output error",
+};
 
 function checkDirectories(dir: string): Problem[] {
   return paths

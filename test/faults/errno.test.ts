@@ -12,8 +12,8 @@ import { amount, newSeed, Random } from './random.js';
 type Errno = keyof typeof errnos;
 
 const faults: readonly (readonly [CallKind, readonly Errno[]])[] = [
-  ['open', ['EIO', 'EMFILE', 'ENOSPC', 'EROFS']],
-  ['write', ['EIO', 'ENOSPC']],
+  ['open', ['EIO', 'EMFILE', 'ENOSPC', 'EDQUOT', 'EROFS']],
+  ['write', ['EIO', 'ENOSPC', 'EDQUOT']],
   ['sync', ['EIO', 'ENOSPC', 'EDQUOT']],
   ['name', ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS']],
   ['remove', ['EIO', 'EROFS']],
@@ -53,7 +53,7 @@ describe(`seed ${seed}`, () => {
   }
 });
 
-for (const name of ['meta.db', 'meta.db-wal']) {
+for (const name of ['meta.db', 'meta.db-wal', 'format.json']) {
   test(`a ${name} that can't be read is an error, and loses nothing`, async () => {
     const dir = lab.store();
     const match = `${dir}/${name}`;
