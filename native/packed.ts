@@ -182,5 +182,6 @@ const HINTS: Record<string, string> = {
   ENFILE: 'raise the system-wide limit of open files: sysctl fs.file-max',
   EROFS: 'put it on a filesystem that can be written to',
   EBUSY: 'something is mounted there; unmount it first',
+  EIO: 'the disk may be failing: look into the kernel log (dmesg)',
   EXDEV: 'something is mounted there; unmount it first',
 };

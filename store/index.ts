@@ -40,7 +40,7 @@ export {
 export { claimStep, type StepClaim } from './content/claim.js';
 export { clampTimes } from './content/clamp.js';
 export { type CommitOptions, commitDraft, commitUpper } from './content/commit.js';
-export { withUsers } from './content/damaged.js';
+export { addUsers } from './content/damaged.js';
 export { type DiskSpace, diskSpace } from './content/disk-space.js';
 export { type DroppedForms, dropForms } from './content/drop-forms.js';
 export {
@@ -66,6 +66,7 @@ export { automaticPolicies, limitPolicies, type PrunePolicy, type Verdict } from
 export type { Quarantined, QuarantineNote } from './content/quarantine.js';
 export { describeStore, type StoreInfo } from './content/store-info.js';
 export { emptyTrash } from './content/trash.js';
+export { sourceFailure } from './content/unreadable-layer.js';
 export { type DiskUsage, diskUsage, type ImageUsage, type LayerUsage, type StorePart } from './content/usage.js';
 export { dockerArchiveDestination, ociArchiveDestination } from './copy/archive-destination.js';
 export { openDockerArchiveSource, openOciArchiveSource } from './copy/archive-source.js';

@@ -24,6 +24,7 @@ import {
   openView,
   type RootView,
   StoreError,
+  sourceFailure,
   type ViewEntry,
 } from '#store';
 import type { Subject } from '../attest/index.js';
@@ -74,8 +75,12 @@ export async function writeTar(result: Result, output: TarOutput): Promise<void>
   await withView(result, async (view) => {
     const prefix = output.split ? `${platformDir(result)}/` : '';
     const said = await statementFiles(view, result, output.prefix);
-    const { parts } = encodeTar(drafts(view, result, prefix, said));
-    await assembleTar({ parts, output: path, heads: false, fileDigests: false });
+    const members = drafts(view, result, prefix, said);
+    const { parts } = encodeTar(members);
+    await assembleTar({ parts, output: path, heads: false, fileDigests: false }).catch(async (error: unknown) => {
+      const contents = members.map(({ content }) => content);
+      throw await sourceFailure(contents, error);
+    });
   });
   try {
     const bytes = createReadStream(path, { highWaterMark: 1 << 20 });

@@ -1,5 +1,6 @@
 // tsbuild build: flags as docker buildx and podman spell them → one build request → its image.
 import type { Command } from 'commander';
+import { addUsers, type Store } from '#store';
 import type { EventSink } from '../base/index.js';
 import { buildImage, withSource } from '../build/index.js';
 import { jsonFailure, jsonInterruption, jsonReport, plainReport } from '../report/index.js';
@@ -38,7 +39,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     const { answerCall } = await import('./build-call.js');
     const io = { store, emit: progress(kind, cli), signal: cli.signal };
     const answering = withSource(request, io, (known) => answerCall(call, known, { ...io, out: cli.out }));
-    return kind === 'json' ? answering.catch((error: unknown) => tellJson(error, cli)) : answering;
+    return kind === 'json' ? answering.catch((error: unknown) => tellJson(error, cli, store)) : answering;
   }
   const collectGarbage = openAutomaticGc(cli, store);
   const building = buildImage(request, {
@@ -47,7 +48,7 @@ export async function run(cli: Cli, command: Command): Promise<number> {
     emit: progress(kind, cli),
     signal: cli.signal,
   });
-  const built = await (kind === 'json' ? building.catch((error: unknown) => tellJson(error, cli)) : building);
+  const built = await (kind === 'json' ? building.catch((error: unknown) => tellJson(error, cli, store)) : building);
   if (options.iidfile !== undefined) writeResult('--iidfile', options.iidfile, built.digest);
   if (options.metadataFile !== undefined) await writeMetadata(options.metadataFile, built, cli.env);
   if (kind === 'quiet') cli.out(`${built.digest}\n`);
@@ -69,7 +70,8 @@ function progressKind({ quiet, progress }: BuildOptions, env: NodeJS.ProcessEnv)
 }
 
 /** Whoever reads the progress as JSON reads its end as JSON too. */
-function tellJson(error: unknown, cli: Cli): never {
+function tellJson(error: unknown, cli: Cli, store: Store): never {
+  addUsers(store, error);
   cli.err(cli.signal.aborted ? jsonInterruption(cli.signal.reason) : jsonFailure(error));
   throw new ToldError('told', { cause: error });
 }

@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Host, openHost } from '#native';
-import { openStore, type Store, type StoreOptions, storeFault } from '#store';
+import { addUsers, openStore, type Store, type StoreOptions, storeFault } from '#store';
 import type { CodedError } from '../base/index.js';
 import { byteSize } from './quantities.js';
 import { UsageError } from './usage-error.js';
@@ -41,13 +41,15 @@ export interface OpenCli {
   readonly cli: Cli;
   /** `error` in the words of the store whose file the machine refused; any other error unchanged. */
   explain(error: unknown): unknown;
+  /** Adds who needs it to an error about a damaged object; before `close`. */
+  addUsers(error: unknown): void;
   /** Closes everything that the command opened. */
   close(): Promise<void>;
 }
 
 /** A Cli over this process. */
 export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): OpenCli {
-  const stores: string[] = [];
+  const stores: Store[] = [];
   const closers: (() => Promise<void>)[] = [];
   const opened = async <T extends { close(): Promise<void> }>(opening: Promise<T>): Promise<T> => {
     const handle = await opening;
@@ -66,7 +68,7 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): OpenCli {
           ...storeOptions(env),
           ...options,
         }).then((store) => {
-          stores.push(store.dir);
+          stores.push(store);
           return store;
         }),
       ),
@@ -76,8 +78,11 @@ export function openCli(env: NodeJS.ProcessEnv, signal: AbortSignal): OpenCli {
     cli,
     explain: (error) => {
       const path = error instanceof Error && 'path' in error ? String(error.path) : '';
-      const dir = stores.find((each) => path.startsWith(`${each}/`));
+      const dir = stores.find((each) => path.startsWith(`${each.dir}/`))?.dir;
       return dir === undefined ? error : storeFault(error, dir);
+    },
+    addUsers: (error) => {
+      for (const store of stores) addUsers(store, error);
     },
     close: async () => {
       for (const close of closers.reverse()) await close();

@@ -24,9 +24,13 @@ export async function runCommand(
     if (error.exitCode === 0) return 0;
     throw usageError(error, name, command, module.elsewhere ?? {});
   }
-  const { cli, explain, close } = openCli(process.env, signal);
+  const { cli, explain, addUsers, close } = openCli(process.env, signal);
   try {
-    return await module.run(cli, command).finally(close);
+    const running = module.run(cli, command).catch((error: unknown) => {
+      addUsers(error);
+      throw error;
+    });
+    return await running.finally(close);
   } catch (error) {
     throw explain(error);
   }

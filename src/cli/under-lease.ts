@@ -1,4 +1,4 @@
-import { type Lease, openLease, openReadingLease, type Store, withUsers } from '#store';
+import { type Lease, openLease, openReadingLease, type Store } from '#store';
 import { unlessInterrupted } from '../base/index.js';
 import type { Cli } from './cli.js';
 
@@ -19,11 +19,7 @@ export async function underReadingLease<T>(
   purpose: string,
   work: (lease: Lease) => Promise<T>,
 ): Promise<T> {
-  try {
-    return await under(cli, await openReadingLease(store, purpose), work);
-  } catch (error) {
-    throw withUsers(store, error); // what is damaged is told with who needs it
-  }
+  return under(cli, await openReadingLease(store, purpose), work);
 }
 
 async function under<T>(cli: Cli, lease: Lease, work: (lease: Lease) => Promise<T>): Promise<T> {

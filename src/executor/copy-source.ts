@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Assembly, assembleTar, type ContentRef, type FileStat, type RawPath, type Xattr } from '#native';
-import { bareMeta, type EntryMeta, type RootView, type ViewEntry } from '#store';
+import { bareMeta, type EntryMeta, type RootView, sourceFailure, type ViewEntry } from '#store';
 import type { Context } from '../context/index.js';
 import { type ContentDigests, openContentDigests } from './content-digests.js';
 import { baseName } from './copy-links.js';
@@ -227,10 +227,13 @@ async function hashContents(entries: readonly SourceEntry[]): Promise<string[]> 
     if ('bytes' in content) parts.bytes(content.bytes);
     else parts.file(content.root, content.path, content.offset, size);
   }
+  const contents = dense.map(({ content }) => content);
   const { fileDigests } =
     dense.length === 0
       ? { fileDigests: [] }
-      : await assembleTar({ parts, output: null, heads: false, fileDigests: true });
+      : await assembleTar({ parts, output: null, heads: false, fileDigests: true }).catch(async (error: unknown) => {
+          throw await sourceFailure(contents, error);
+        });
   const digests = new Map(dense.map((entry, i) => [entry, fileDigests[i] ?? '']));
   return entries.map((entry) => digests.get(entry) ?? hashSparse(entry));
 }

@@ -2,6 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
+import { readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import type { Lease } from '../types.js';
 import type { DiffId, Digest } from '../words.js';
@@ -115,12 +116,14 @@ export function blobPath(store: Store, digest: Digest): string {
 /**
  * The bytes of a document, verified.
  *
- * @throws StoreError BLOB_MISSING; BLOB_DAMAGED: the bytes were moved to quarantine/, so that the blob can be fetched again; BLOB_TOO_LARGE
+ * @throws StoreError BLOB_MISSING; BLOB_DAMAGED: wrong bytes were moved to quarantine/, so that the blob can be fetched again; BLOB_TOO_LARGE
  */
 export async function readBlob(store: Store, digest: Digest): Promise<Buffer> {
   store.protect(digest);
   const path = blobFile(store.dir, digest);
-  const bytes = await readDocument(path, digest);
+  const bytes = await readDocument(path, digest).catch((error: unknown) => {
+    throw storeFault(readFailure('blob', digest, error), path);
+  });
   const actual = createHash('sha256').update(bytes).digest('hex');
   if (`sha256:${actual}` === digest) return bytes;
   throw putAside(store, digest, `its bytes hash to sha256:${actual}`);
@@ -182,7 +185,7 @@ async function readDocument(path: string, digest: Digest): Promise<Buffer> {
       hint: 'the image is damaged or not an image',
     });
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw storeFault(error, path);
+    if (!hasCode(error, 'ENOENT')) throw error;
     throw new StoreError('BLOB_MISSING', {
       message: `the store has no blob ${digest}`,
       hint: 'pull or build the image again',

@@ -14,6 +14,7 @@ import type { Store } from './handle.js';
 import { publishLayer, stageLayer } from './layer.js';
 import { discard } from './trash.js';
 import { adoptTree } from './tree.js';
+import { sourceFailure } from './unreadable-layer.js';
 
 export interface CommitOptions {
   /** Reads the files; a host's own `assemble` for files that only its user namespace can read. */
@@ -49,7 +50,8 @@ export async function commitDraft(
     return { layer, heads: headsByPath(result, fileParts), fileDigests: digestsByPath(result, fileParts) };
   } catch (error) {
     await discard(store, stage);
-    throw storeFault(error, store.dir);
+    const contents = drafts.map(({ content }) => content);
+    throw storeFault(await sourceFailure(contents, error), store.dir);
   }
 }
 

@@ -1,5 +1,6 @@
 // What an image consists of: the objects that its digest leads to. For the collector, the bill and the check after a crash.
 import { readFileSync } from 'node:fs';
+import { readFailure } from '../damage.js';
 import { type DiffId, type Digest, parseDiffId, parseDigest } from '../words.js';
 import { hasCode } from './faults.js';
 import type { Store } from './handle.js';
@@ -139,7 +140,7 @@ function readDocument(store: Store, digest: Digest): Readonly<Record<string, unk
     return isObject(value) ? value : null;
   } catch (error) {
     if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
-    throw error;
+    throw readFailure('blob', digest, error);
   }
 }
 

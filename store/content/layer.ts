@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { encodeIndex } from '../format/index-encode.js';
 import { scanEntries } from '../format/tar-scan.js';
@@ -54,7 +55,8 @@ function restoreIndex(store: Store, row: LayerRow): LayerRow {
   try {
     renewIndex(store, row.diffId);
   } catch (error) {
-    if (!(error instanceof StoreError) || !error.code.startsWith('TAR_')) throw storeFault(error, store.dir);
+    if (!(error instanceof StoreError) || !error.code.startsWith('TAR_'))
+      throw storeFault(readFailure('layer', row.diffId, error), store.dir);
     throw damagedObject(store, 'layer', row.diffId, error.message, neededBy(store)(row.diffId));
   }
   return store.database.layer(row.diffId) ?? row;

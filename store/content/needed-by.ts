@@ -1,4 +1,5 @@
 // Which tags can't do without an object: for whoever finds it damaged.
+import { DamageError } from '../damage.js';
 import type { DiffId, Digest } from '../words.js';
 import type { Store } from './handle.js';
 import { reachFrom } from './image-objects.js';
@@ -11,7 +12,11 @@ export function neededBy(store: Store): (object: Digest) => readonly string[] {
   const users = new Map<Digest, Set<string>>();
   for (const [reference, digest] of namedDigests(store)) {
     const reached = { layers: new Set<DiffId>(), blobs: new Set<Digest>() };
-    reachFrom(store, digest, reached);
+    try {
+      reachFrom(store, digest, reached);
+    } catch (error) {
+      if (!(error instanceof DamageError)) throw error; // what it leads to can't be known; it is needed itself
+    }
     const image = store.database.image(digest);
     const more = image === null ? [] : [image.configDigest, ...image.layers];
     for (const object of [digest, ...more, ...reached.layers, ...reached.blobs]) {

@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApplyOp, type Host, SystemError } from '#native';
+import { readFailure, readingLayer } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { quote } from '../format/tar-path.js';
 import { scanEntries } from '../format/tar-scan.js';
@@ -24,13 +25,13 @@ export async function makeTree(store: Store, lease: Lease, host: Host, layer: La
   if (hasTree(store, layer.diffId)) return root;
   const made = lease.path('tree');
   mkdirSync(made, { mode: 0o700 });
-  const ops = treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath);
+  const ops = readingLayer(layer.diffId, () => treeOps(scanEntries(layer.tarPath, layer.size), layer.tarPath));
   await withFaults(store.dir, () =>
     host.applyTree(join(made, 'root'), ops).catch((error: unknown) => {
       throw (
         (hasCode(error, 'DISK_FULL') && attributesTooLarge(store, ops)) ||
         (isUnmappedOwner(host, error) && ownerNotMapped(ops)) ||
-        error
+        readFailure('layer', layer.diffId, error)
       );
     }),
   );

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { blobPath, findBlob, readBlob } from '../content/blob.js';
 import type { Store } from '../content/handle.js';
 import { findLayer } from '../content/layer.js';
+import { readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorOf, encodeManifest, isDockerManifest } from '../image/images.js';
@@ -96,7 +97,11 @@ async function* readLayerOrBlob(
   onProgress: OnProgress | undefined,
 ): AsyncGenerator<Uint8Array> {
   const path = await fileOf(store, lease, blob, known, name, onProgress);
-  yield* createReadStream(path, { start, highWaterMark: 1 << 20 });
+  try {
+    yield* createReadStream(path, { start, highWaterMark: 1 << 20 });
+  } catch (error) {
+    throw readFailure('blob', blob.digest, error);
+  }
 }
 
 async function fileOf(

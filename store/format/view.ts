@@ -5,6 +5,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type ContentRef, type RawPath, rawPath } from '#native';
+import { readingLayer } from '../damage.js';
 import { StoreError } from '../errors.js';
 import type { Layer, RootView, ViewEntry } from '../types.js';
 import { readIndexSource } from './index-read.js';
@@ -51,8 +52,8 @@ export function visibleLayers(layers: readonly Layer[]): readonly Layer[] {
 }
 
 /** A layer by itself, from its index or, where it has none, its tar. */
-export function readLayerSource({ indexPath, tarPath }: Layer): LayerSource {
-  return indexPath === null ? readTreeSource(tarPath) : readIndexSource(indexPath);
+export function readLayerSource({ diffId, indexPath, tarPath }: Layer): LayerSource {
+  return readingLayer(diffId, () => (indexPath === null ? readTreeSource(tarPath) : readIndexSource(indexPath)));
 }
 
 /** As Linux: more symlinks than this in one path are taken for a loop. */
@@ -118,13 +119,15 @@ class View implements RootView {
     if (content === null) return bytes;
     if ('bytes' in content) return Buffer.from(content.bytes.subarray(0, bytes.length));
     const fd = this.#tar(layer);
+    const { diffId, tarPath } = this.#layers[layer]!;
     let source = content.offset;
     for (const [offset, length] of content.pieces ?? [[0, size]]) {
       if (offset >= bytes.length) break;
       const end = Math.min(offset + length, bytes.length);
       for (let at = offset; at < end; ) {
-        const count = readSync(fd, bytes, at, end - at, source + at - offset);
-        if (count === 0) throw tarTooShort(entry, this.#layers[layer]!.tarPath);
+        const place = source + at - offset;
+        const count = readingLayer(diffId, () => readSync(fd, bytes, at, end - at, place));
+        if (count === 0) throw tarTooShort(entry, tarPath);
         at += count;
       }
       source += length;

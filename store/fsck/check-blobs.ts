@@ -292,7 +292,7 @@ function isComplete({ store }: Checking, digest: Digest): boolean {
   try {
     return imageComplete(store, digest);
   } catch (error) {
-    if (hasCode(error, 'EIO', 'EACCES')) return false;
+    if (hasCode(error, 'BLOB_DAMAGED', 'EIO', 'EACCES')) return false;
     throw error;
   }
 }

@@ -1,5 +1,8 @@
 // A request's way: its path, who it is from, what they may, its handler, and what became of it.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { addUsers } from '../content/damaged.js';
+import type { Store } from '../content/handle.js';
+import { StoreError } from '../errors.js';
 import type { Action } from './access.js';
 import type { AccessLog } from './access-log.js';
 import type { Authentication } from './authentication.js';
@@ -183,12 +186,19 @@ function fail(
     return undefined;
   }
   const known = asRequestError(error);
-  if (known === null || known.status >= 500)
-    desk.registry.notice(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  if (known === null || known.status >= 500) desk.registry.notice(noticeOf(desk.registry.store, error));
   const told = known ?? new RequestError(500, 'UNKNOWN', 'the server failed');
   if (response.headersSent) response.destroy();
   else answerError(exchange, told);
   return told.code;
+}
+
+/** A failure of the store in words; of a bug all there is. */
+function noticeOf(store: Store, error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof StoreError)) return error.stack ?? error.message;
+  addUsers(store, error);
+  return [error.message, error.hint].filter(Boolean).join('; ');
 }
 
 function splitOnce(text: string, separator: string): readonly [string, string] {

@@ -1,4 +1,5 @@
 // What a client is told when its request fails. @see OCI distribution-spec v1.1, "Error Codes"
+import { isReadFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 
 type Code =
@@ -46,6 +47,8 @@ export function asRequestError(error: unknown): RequestError | null {
   if (code === 'STORE_READ_ONLY') return readOnly();
   // Its words have paths of this machine in them.
   if (code.startsWith('STORE_')) return new RequestError(503, 'UNAVAILABLE', `the registry's store failed (${code})`);
+  // It may be readable again, or mended: nobody needs to push it yet.
+  if (isReadFailure(error.cause)) return new RequestError(503, 'UNAVAILABLE', `the registry's disk failed (${code})`);
   if (code === 'DIGEST_INVALID') return new RequestError(400, 'DIGEST_INVALID', message);
   if (code === 'BLOB_DAMAGED' || code === 'BLOB_MISSING') {
     return new RequestError(404, 'MANIFEST_UNKNOWN', 'its bytes are lost: push it again');

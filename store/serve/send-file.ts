@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import type { Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { putAside } from '../content/blob.js';
+import { readFailure } from '../damage.js';
 import { ConnectionLost } from './body.js';
 import { RequestError } from './errors.js';
 import { answer, type Exchange, type Headers, type Registry, whileClientWaits } from './exchange.js';
@@ -29,7 +30,7 @@ export async function sendFile(exchange: Exchange, file: StoredFile, headers: He
     }
     const place = { 'content-range': `bytes ${range.start}-${range.end}/${file.size}` };
     sendHeaders(exchange, 206, range.end - range.start + 1, { ...headers, ...place });
-    for await (const chunk of chunksOf(handle, range)) await send(exchange, chunk);
+    for await (const chunk of chunksOf(file, handle, range)) await send(exchange, chunk);
     exchange.response.end();
   } finally {
     await handle.close();
@@ -57,7 +58,7 @@ async function sendWhole(
   sendHeaders(exchange, 200, file.size, headers);
   const hash = createHash('sha256');
   let last: Buffer | null = null;
-  for await (const chunk of chunksOf(handle, { start: 0, end: file.size - 1 })) {
+  for await (const chunk of chunksOf(file, handle, { start: 0, end: file.size - 1 })) {
     if (last !== null) await send(exchange, last);
     hash.update(chunk);
     last = chunk;
@@ -73,7 +74,7 @@ async function sendWhole(
 
 async function verify(registry: Registry, file: StoredFile, handle: FileHandle, stat: Stats): Promise<void> {
   const hash = createHash('sha256');
-  for await (const chunk of chunksOf(handle, { start: 0, end: file.size - 1 })) hash.update(chunk);
+  for await (const chunk of chunksOf(file, handle, { start: 0, end: file.size - 1 })) hash.update(chunk);
   if (`sha256:${hash.digest('hex')}` !== file.digest) throw damaged(registry, file);
   registry.verified.add(file.digest, stat);
 }
@@ -85,10 +86,13 @@ function damaged({ store, notice }: Registry, { digest, path, kind }: StoredFile
 }
 
 /** A file that ends early gives less. */
-async function* chunksOf(handle: FileHandle, { start, end }: ByteRange): AsyncGenerator<Buffer> {
+async function* chunksOf(file: StoredFile, handle: FileHandle, { start, end }: ByteRange): AsyncGenerator<Buffer> {
   for (let position = start; position <= end; ) {
     const wanted = Math.min(chunkBytes, end + 1 - position);
-    const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, position);
+    const reading = handle.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, position);
+    const { bytesRead, buffer } = await reading.catch((error: unknown) => {
+      throw readFailure(file.kind === 'tar' ? 'layer' : 'blob', file.digest, error);
+    });
     if (bytesRead === 0) return;
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);

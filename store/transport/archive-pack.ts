@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import type { Header, Pack } from 'tar-stream';
-import { otherDigest, readFailure } from '../content/damaged.js';
+import { otherDigest, readFailure } from '../damage.js';
 import type { Digest } from '../words.js';
 
 /** A directory, a small file, or a stored blob. */

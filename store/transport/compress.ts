@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { codecEngines, openEncoder } from '#native';
 import { BufferPool } from '../content/buffers.js';
-import { otherDigest, readFailure } from '../content/damaged.js';
+import { otherDigest, readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import type { Layer } from '../types.js';
 import { mediaTypes } from '../words.js';

@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { displayPath, openEncoder } from '#native';
-import { otherDigest } from '../content/damaged.js';
+import { otherDigest, readFailure } from '../damage.js';
 import type { EntryType, TarEntry } from '../format/entry.js';
 import { paddedSize } from '../format/tar-block.js';
 import { scanTar } from '../format/tar-scan.js';
@@ -107,7 +107,9 @@ async function* membersOf(
     let begin = 0;
     for (const { at, piece: next } of [...cuts(entries), { at: layer.size, piece }]) {
       const tar = Buffer.allocUnsafeSlow(at - begin);
-      const { bytesRead } = await file.read(tar, 0, tar.length, begin);
+      const { bytesRead } = await file.read(tar, 0, tar.length, begin).catch((error: unknown) => {
+        throw readFailure('layer', layer.diffId, error);
+      });
       const read = tar.subarray(0, bytesRead); // shorter than it was: the digest tells
       original.update(read);
       const bytes = piece.entry < 0 ? Buffer.concat([landmarkBytes, zeros(landmarkBytes.length), read]) : read;

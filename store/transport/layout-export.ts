@@ -14,9 +14,9 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
-import { otherDigest, readFailure } from '../content/damaged.js';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
+import { otherDigest, readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { descriptorOf } from '../image/images.js';
 import type { StoredIndex } from '../image/indexes.js';

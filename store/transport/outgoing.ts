@@ -5,6 +5,7 @@ import { blobPath, findBlob, findCompressions, putBlob, recordCompression, write
 import { lookupCache, recordCache } from '../content/cache.js';
 import type { Store } from '../content/handle.js';
 import { importLayer } from '../content/import.js';
+import { readingLayer } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { scanTar } from '../format/tar-scan.js';
 import {
@@ -214,7 +215,8 @@ async function prepareEstargz(
   choice: CompressionChoice,
   onProgress: OnProgress | undefined,
 ): Promise<OutgoingLayer> {
-  if (!canBeEstargz(scanTar(layer.tarPath, layer.size))) {
+  const entries = readingLayer(layer.diffId, () => scanTar(layer.tarPath, layer.size));
+  if (!canBeEstargz(entries)) {
     return prepareLayer(store, lease, layer, { ...choice, compression: 'gzip' }, onProgress);
   }
   const known = lookupCache(store, formKey(layer, choice));

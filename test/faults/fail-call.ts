@@ -50,13 +50,21 @@ function faultEnvironment(dir: string, fault: Fault, mark: string): Record<strin
 /** Runs `tsbuild ARGS` on the store `dir`, with a fault or without. */
 export async function runWithFault(dir: string, args: readonly string[], fault?: Fault): Promise<FaultyRun> {
   const mark = `${dir}.mark${runs++}`;
-  const more = fault === undefined ? {} : faultEnvironment(dir, fault, mark);
-  const own = { PATH: process.env.PATH, HOME: dir, TSBUILD_STORE: dir, SOURCE_DATE_EPOCH: '1' };
-  const child = spawn(command, args, { env: { ...own, ...more } });
-  const ended = await endOf(child);
+  const ended = await endOf(startWithFault(dir, args, fault, mark));
   const hit = readLines(mark);
   rmSync(mark, { force: true });
   return { ...ended, hit };
+}
+
+export function startWithFault(
+  dir: string,
+  args: readonly string[],
+  fault?: Fault,
+  mark = `${dir}.mark`,
+): ChildProcess {
+  const more = fault === undefined ? {} : faultEnvironment(dir, fault, mark);
+  const own = { PATH: process.env.PATH, HOME: dir, TSBUILD_STORE: dir, SOURCE_DATE_EPOCH: '1' };
+  return spawn(command, args, { env: { ...own, ...more } });
 }
 
 function endOf(child: ChildProcess): Promise<Omit<FaultyRun, 'hit'>> {
