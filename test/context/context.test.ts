@@ -33,7 +33,7 @@ beforeEach(() => {
 
 afterEach(() => {
   // What a test left running may still be renaming something.
-  rmSync(dirname(root), { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+  rmSync(dirname(root), { recursive: true, force: true, maxRetries: 50, retryDelay: 20 });
 });
 
 function write(path: string, text = 'x'): void {
