@@ -10,6 +10,7 @@ import { applyFlushed, flushStore, startFlush } from './flush.js';
 import { makeDirectories, readFormat, refuseNewer, writeFormat } from './format-file.js';
 import { Store, type StoreOptions } from './handle.js';
 import { sweepLeases, whileLocked } from './lease.js';
+import { makePath } from './make-path.js';
 import { migrateStore } from './migrate.js';
 import * as paths from './paths.js';
 import { rebuildDatabase } from './rebuild.js';
@@ -76,7 +77,7 @@ async function finishStore(store: Store): Promise<void> {
 
 async function createStore(root: string, engine: Engine, boot: string): Promise<void> {
   refuseNetwork(root, filesystemOf(nearestThere(root)));
-  fs.mkdirSync(root, { recursive: true, mode: 0o700 });
+  makePath(root, 0o700);
   // Another process may be making the store at this moment, or was killed while it did.
   const database = ['meta.db', 'meta.db-journal', 'meta.db-wal', 'meta.db-shm'];
   const known = new Set(['format.json', 'format.json.new', ...database, 'lock', 'reserve']);

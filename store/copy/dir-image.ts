@@ -2,8 +2,9 @@
 // the manifests as DIGITS.manifest.json. Nothing in it is a link to elsewhere, and names from outside are digests that were parsed.
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makePath } from '../content/make-path.js';
 import { StoreError } from '../errors.js';
 import { parseImageDocument } from '../image/document.js';
 import { descriptorOf } from '../image/images.js';
@@ -100,7 +101,7 @@ export function dirDestination(dir: string): ImageDestination {
 
 /** @throws StoreError DIR_NOT_EMPTY: a directory that holds something else */
 async function prepareDir(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
+  makePath(dir);
   const names = await readdir(dir);
   if (names.length === 0 || names.includes('version')) return;
   throw new StoreError('DIR_NOT_EMPTY', {

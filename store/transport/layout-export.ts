@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { hasCode } from '../content/faults.js';
 import type { Store } from '../content/handle.js';
+import { makePath } from '../content/make-path.js';
 import { otherDigest, readFailure } from '../damage.js';
 import { StoreError } from '../errors.js';
 import { descriptorOf } from '../image/images.js';
@@ -142,7 +143,7 @@ export function encodeIndexJson(manifests: readonly Descriptor[]): Buffer {
 
 /** @throws StoreError LAYOUT_DIR_NOT_EMPTY: a directory that holds something else */
 async function prepareDir(dir: string): Promise<void> {
-  await mkdir(join(dir), { recursive: true });
+  makePath(dir);
   const names = await readdir(dir);
   if (names.length > 0 && !names.includes('oci-layout')) {
     throw new StoreError('LAYOUT_DIR_NOT_EMPTY', {
