@@ -61,6 +61,7 @@ export { indexedImages } from './content/image-objects.js';
 export { type ImportOptions, importLayer } from './content/import.js';
 export { findLayer } from './content/layer.js';
 export { openLease, openReadingLease } from './content/lease.js';
+export { makePath } from './content/make-path.js';
 export { openStore } from './content/open.js';
 export { automaticPolicies, limitPolicies, type PrunePolicy, type Verdict } from './content/prune-policy.js';
 export type { Quarantined, QuarantineNote } from './content/quarantine.js';

@@ -21,6 +21,7 @@ import {
   type DraftEntry,
   encodeTar,
   findLayer,
+  makePath,
   openView,
   type RootView,
   StoreError,
@@ -48,7 +49,7 @@ export async function writeFiles(result: Result, output: FilesOutput): Promise<v
   const host = await result.io.openHost();
   const temp = join(dest, `.tsbuild-${randomUUID()}`);
   try {
-    mkdirSync(dest, { recursive: true });
+    makePath(dest);
     mkdirSync(temp, { mode: 0o700 });
   } catch (error) {
     throw unwritable(output.dest, error);
